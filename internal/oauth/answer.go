@@ -1,0 +1,241 @@
+package oauth
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/evergrant/evergrant/pkg/providers"
+)
+
+// decodeTokens reads the tokens from a token answer (RFC 6749 section 5.1).
+// A success is a 2xx with an access token and without an error. What stands
+// beside the tokens may be odd: a good token is never thrown away for it.
+func decodeTokens(c Client, a answer, now time.Time) (TokenSet, error) {
+	if err := refusal(c, a, nil); err != nil {
+		return TokenSet{}, err
+	}
+	d, err := parseAnswer(a.body)
+	if err != nil {
+		return TokenSet{}, &Error{Status: a.status, Reason: err.Error(), RetryAfter: a.retryAfter}
+	}
+	t, err := tokensFrom(c, d, now)
+	if err != nil {
+		return TokenSet{}, &Error{Status: a.status, Reason: err.Error(), RetryAfter: a.retryAfter}
+	}
+	return t, nil
+}
+
+// tokensFrom reads the tokens from a decoded answer.
+func tokensFrom(c Client, d object, now time.Time) (TokenSet, error) {
+	access, _ := d.at(or(c.Provider.Answer.AccessToken, "access_token")).(string)
+	if access == "" {
+		return TokenSet{}, errors.New("the answer has no access token")
+	}
+	refresh, _ := d.at("refresh_token").(string)
+	t := TokenSet{
+		AccessToken:  Secret(access),
+		TokenType:    tokenType(d.text("token_type")),
+		RefreshToken: Secret(refresh),
+		IssuedAt:     now,
+		ExpiresAt:    expiry(c.Provider, d, access, now),
+		Scopes:       scopes(d.at("scope")),
+	}
+	if refresh != "" {
+		t.RefreshExpiresAt = refreshExpiry(c.Provider, d, now)
+	}
+	return t, nil
+}
+
+// refusal returns the error that an answer stands for, nil for a success.
+func refusal(c Client, a answer, err error) error {
+	if err != nil {
+		return err
+	}
+	e := &Error{Status: a.status, Reason: "the provider refused", RetryAfter: a.retryAfter}
+	d, parseErr := parseAnswer(a.body)
+	if parseErr == nil {
+		e.Code = errorCode(c.Provider, d, a.status)
+	}
+	if a.status >= 200 && a.status < 300 && e.Code == "" {
+		return nil
+	}
+	if a.status >= 500 || a.status == http.StatusTooManyRequests || a.status == http.StatusRequestTimeout {
+		e.Code = "" // whatever the body says: the provider is not well, or busy
+	}
+	return e
+}
+
+// unrecognized is the code of an error that no standard and no definition names.
+const unrecognized = "unrecognized_error"
+
+// errorCode finds the error code of an answer: where the definition says, as
+// error, as code, or in a list of errors. A member called code is an error
+// only in an answer that failed.
+func errorCode(p providers.Provider, d object, status int) string {
+	paths := []string{"error", "error.code", "error.type"}
+	if p.Answer.ErrorCode != "" {
+		paths = append([]string{p.Answer.ErrorCode}, paths...)
+	}
+	if status >= 300 {
+		paths = append(paths, "code", "type")
+	}
+	for _, path := range paths {
+		code := d.text(path)
+		if code == "" {
+			continue
+		}
+		if means := or(p.ErrorCodes[code], KnownCode(code)); means != "" {
+			return means
+		}
+		return unrecognized
+	}
+	if v := d.at("error"); v != nil && v != false && v != "" {
+		return unrecognized
+	}
+	return ""
+}
+
+// expiry returns when the access token ends, zero where nothing tells: by the
+// answer, else by the token itself where it is a JWT, else by the definition.
+func expiry(p providers.Provider, d object, access string, now time.Time) time.Time {
+	if life := seconds(d.at("expires_in")); life > 0 {
+		return issuedAt(p, d, now).Add(life)
+	}
+	if life := datedLife(p.Answer, d); life > 0 {
+		return now.Add(life)
+	}
+	if exp := jwtExpiry(access); !exp.IsZero() {
+		return exp
+	}
+	if p.AccessTokenLife > 0 {
+		return now.Add(p.AccessTokenLife)
+	}
+	return time.Time{}
+}
+
+// issuedAt returns when the provider made the token: by its own clock if that
+// is close behind ours, else at receipt.
+func issuedAt(p providers.Provider, d object, now time.Time) time.Time {
+	if p.Answer.IssuedAt == "" {
+		return now
+	}
+	at := time.Unix(int64(seconds(d.at(p.Answer.IssuedAt))/time.Second), 0)
+	if age := now.Sub(at); age < 0 || age > 5*time.Minute {
+		return now
+	}
+	return at
+}
+
+// datedLife returns the time between the two dates of an answer. Their zone is
+// not to be trusted, their difference is.
+func datedLife(a providers.Answer, d object) time.Duration {
+	if a.Expires == "" {
+		return 0
+	}
+	from, err1 := time.Parse(a.DateLayout, d.text(a.Effective))
+	to, err2 := time.Parse(a.DateLayout, d.text(a.Expires))
+	if err1 != nil || err2 != nil {
+		return 0
+	}
+	return to.Sub(from)
+}
+
+// jwtExpiry returns the exp claim of a token that is a JWT (RFC 7519 section
+// 4.1.4), unverified: it only decides when to refresh.
+func jwtExpiry(token string) time.Time {
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 {
+		return time.Time{}
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil {
+		return time.Time{}
+	}
+	d, err := parseObject(payload)
+	if err != nil {
+		return time.Time{}
+	}
+	if exp := seconds(d.at("exp")); exp > 0 {
+		return time.Unix(int64(exp/time.Second), 0)
+	}
+	return time.Time{}
+}
+
+// refreshExpiry returns when the refresh token ends: by the answer (two
+// members that providers use), else by the definition.
+func refreshExpiry(p providers.Provider, d object, now time.Time) time.Time {
+	for _, path := range []string{"refresh_token_expires_in", "refresh_expires_in"} {
+		if life := seconds(d.at(path)); life > 0 {
+			return now.Add(life)
+		}
+	}
+	if p.RefreshTokenLife > 0 {
+		return now.Add(p.RefreshTokenLife)
+	}
+	return time.Time{}
+}
+
+// tokenType returns "Bearer" in the spelling of RFC 6750; types are compared
+// without case (RFC 6749 section 5.1), and some answers name none.
+func tokenType(s string) string {
+	if s == "" || strings.EqualFold(s, "Bearer") {
+		return "Bearer"
+	}
+	return s
+}
+
+// scopes reads a scope member: a string with spaces or commas, or an array.
+func scopes(v any) []string {
+	switch v := v.(type) {
+	case string:
+		return strings.FieldsFunc(v, func(r rune) bool { return r == ' ' || r == ',' })
+	case []any:
+		var out []string
+		for _, e := range v {
+			if s, ok := e.(string); ok && s != "" {
+				out = append(out, s)
+			}
+		}
+		return out
+	}
+	return nil
+}
+
+// parseAnswer reads an answer by its look, whatever its Content-Type says: a
+// JSON object, else a form.
+func parseAnswer(body []byte) (object, error) {
+	body = bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")))
+	switch {
+	case len(body) == 0:
+		return nil, errors.New("the answer is empty")
+	case body[0] == '{':
+		return parseObject(body)
+	case body[0] == '<':
+		return nil, errors.New("the answer is HTML")
+	case !bytes.ContainsRune(body, '='):
+		return nil, errors.New("the answer is neither JSON nor a form")
+	}
+	form, err := url.ParseQuery(string(body))
+	if err != nil {
+		return nil, errors.New("the answer is neither JSON nor a form")
+	}
+	d := make(object, len(form))
+	for name, values := range form {
+		if len(values) == 1 {
+			d[name] = values[0]
+		}
+	}
+	return d, nil
+}
+
+func or(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}

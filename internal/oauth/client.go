@@ -1,0 +1,203 @@
+package oauth
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/evergrant/evergrant/pkg/providers"
+)
+
+// A Client is our registration at a provider, with the provider's endpoints in
+// the environment that it belongs to.
+type Client struct {
+	Provider     providers.Provider
+	ID           string
+	Secret       Secret
+	Environment  providers.Environment
+	Endpoints    providers.Endpoints
+	Scopes       []string // what a connection may ask for; without AddedScopes
+	ResponseType string   // "code", or "token" for the implicit grant
+	Lazy         bool     // refresh on read
+	Extra        map[string]any
+}
+
+// clientDocument is the JSON form of a client (DESIGN: the provider's secret).
+type clientDocument struct {
+	ClientID     string              `json:"client_id"`
+	ClientSecret string              `json:"client_secret"`
+	Environment  string              `json:"environment"`
+	Scopes       []string            `json:"scopes"`
+	Endpoints    providers.Endpoints `json:"endpoints"`
+	ResponseType string              `json:"response_type"`
+	Refresh      string              `json:"refresh"`
+	Extra        map[string]any      `json:"extra"`
+}
+
+// ParseClient reads client credentials for p from their JSON form. With
+// allowPrivate, URLs may use http on a loopback host. Its errors name the
+// member and the fix and never repeat a value that could be secret.
+func ParseClient(p providers.Provider, document []byte, allowPrivate bool) (Client, error) {
+	var d clientDocument
+	if err := json.Unmarshal(document, &d); err != nil {
+		return Client{}, jsonProblem(err)
+	}
+	if d.ClientID == "" || d.ClientSecret == "" {
+		missing := "client_id"
+		if d.ClientID != "" {
+			missing = "client_secret"
+		}
+		return Client{}, fmt.Errorf("%s is missing: add the one that %s gave you", missing, p.Name)
+	}
+	env, ok := p.Environment(d.Environment)
+	if !ok {
+		return Client{}, fmt.Errorf("environment %q is unknown: %s has %s", d.Environment, p.Name, environmentNames(p))
+	}
+	c := Client{
+		Provider: p, ID: d.ClientID, Secret: Secret(d.ClientSecret), Environment: env,
+		Endpoints: override(p.In(env), d.Endpoints), ResponseType: "code", Lazy: p.Lazy, Extra: d.Extra,
+	}
+	if err := c.setChoices(d); err != nil {
+		return Client{}, err
+	}
+	return c, checkEndpoints(c.Endpoints, allowPrivate)
+}
+
+// setChoices takes scopes, response type and refresh mode from d.
+func (c *Client) setChoices(d clientDocument) error {
+	if err := CheckScopes(c.Provider, d.Scopes); err != nil {
+		return err
+	}
+	c.Scopes = d.Scopes
+	if len(c.Scopes) == 0 {
+		c.Scopes = c.Provider.Scopes
+	}
+	if len(c.Scopes) == 0 {
+		c.Scopes = c.Provider.KnownScopes
+	}
+	switch {
+	case d.ResponseType == "token" && !c.Provider.Implicit:
+		return fmt.Errorf(`response_type "token" is not offered by %s: leave it out`, c.Provider.Name)
+	case d.ResponseType != "" && d.ResponseType != "code" && d.ResponseType != "token":
+		return errors.New(`response_type must be "code" or "token"`)
+	case d.ResponseType == "token":
+		c.ResponseType = "token"
+	}
+	switch d.Refresh {
+	case "":
+	case "lazy", "eager":
+		c.Lazy = d.Refresh == "lazy"
+	default:
+		return errors.New(`refresh must be "lazy", or be left out`)
+	}
+	return nil
+}
+
+// CheckScopes returns an error that names the first of scopes that p does not
+// have or refuses.
+func CheckScopes(p providers.Provider, scopes []string) error {
+	for _, s := range scopes {
+		if why, ok := p.RefusedScopes[s]; ok {
+			return fmt.Errorf("scope %q cannot be asked for: %s; remove it", s, why)
+		}
+		if len(p.KnownScopes) > 0 && !slices.Contains(p.KnownScopes, s) {
+			return fmt.Errorf("scope %q is not one of %s: it has %s", s, p.Name, strings.Join(p.KnownScopes, ", "))
+		}
+		if strings.ContainsAny(s, " ,\"\\") || s == "" {
+			return fmt.Errorf("scope %q is not one scope: write each as its own string", s)
+		}
+	}
+	return nil
+}
+
+// Narrow returns the scopes to ask for where the caller asked for wanted, all
+// of the client's where it asked for none. Asking for more than the client has
+// is an error.
+func (c Client) Narrow(wanted []string) ([]string, error) {
+	if len(wanted) == 0 {
+		return c.Scopes, nil
+	}
+	for _, s := range wanted {
+		if !slices.Contains(c.Scopes, s) && !slices.Contains(c.Provider.AddedScopes, s) {
+			return nil, fmt.Errorf("scope %q is wider than what the client may ask for", s)
+		}
+	}
+	return wanted, nil
+}
+
+func environmentNames(p providers.Provider) string {
+	names := make([]string, len(p.Environments))
+	for i, e := range p.Environments {
+		names[i] = e.Name
+	}
+	return strings.Join(names, " and ")
+}
+
+func override(base, with providers.Endpoints) providers.Endpoints {
+	for _, f := range []struct {
+		to   *string
+		from string
+	}{
+		{&base.AuthorizationURL, with.AuthorizationURL},
+		{&base.TokenURL, with.TokenURL},
+		{&base.RevocationURL, with.RevocationURL},
+		{&base.UserInfoURL, with.UserInfoURL},
+		{&base.PrepareURL, with.PrepareURL},
+	} {
+		if f.from != "" {
+			*f.to = f.from
+		}
+	}
+	return base
+}
+
+func checkEndpoints(e providers.Endpoints, allowPrivate bool) error {
+	for _, f := range []struct{ name, url string }{
+		{"authorization_url", e.AuthorizationURL},
+		{"token_url", e.TokenURL},
+		{"revocation_url", e.RevocationURL},
+		{"userinfo_url", e.UserInfoURL},
+		{"prepare_url", e.PrepareURL},
+	} {
+		if f.url == "" {
+			continue
+		}
+		if err := checkURL(f.url, allowPrivate); err != nil {
+			return fmt.Errorf("endpoints.%s %w", f.name, err)
+		}
+	}
+	return nil
+}
+
+// checkURL accepts https URLs without user info and fragment and, with
+// allowPrivate, http ones of a loopback host.
+func checkURL(raw string, allowPrivate bool) error {
+	u, err := url.Parse(raw)
+	switch {
+	case err != nil || u.Host == "" || u.User != nil || u.Fragment != "":
+		return errors.New("is not a URL with a host and without user name and fragment")
+	case u.Scheme == "https":
+		return nil
+	case u.Scheme == "http" && allowPrivate && isLoopback(u.Hostname()):
+		return nil
+	}
+	return errors.New("must begin with https:// (http is for loopback hosts where ALLOW_PRIVATE_PROVIDERS=true)")
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || (ip != nil && ip.IsLoopback())
+}
+
+// jsonProblem says what is wrong with a document without repeating any of it.
+func jsonProblem(err error) error {
+	var typ *json.UnmarshalTypeError
+	if errors.As(err, &typ) {
+		return fmt.Errorf("member %q has the wrong type: want a %s", typ.Field, typ.Type)
+	}
+	return errors.New(`not a JSON object: write {"client_id": "…", "client_secret": "…"}`)
+}

@@ -1,0 +1,133 @@
+package oauth
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// maxAnswer is the most that is read of an answer, in bytes.
+const maxAnswer = 64 << 10
+
+// An answer is what came back, read whole.
+type answer struct {
+	status     int
+	body       []byte
+	retryAfter time.Duration
+}
+
+// errPrivate stops a connection to an address that no provider should have.
+var errPrivate = errors.New("the address is loopback, link-local or private; ALLOW_PRIVATE_PROVIDERS=true allows it")
+
+// NewHTTPClient returns the client for calls to providers: TLS 1.2 or later,
+// no redirects, no proxy, no compression, and private addresses refused after
+// name resolution unless allowPrivate.
+//
+// Each call has its own connection. So a failure before the connection stands
+// is provably not sent, and nothing below this package can send a request
+// twice; TLS sessions are resumed.
+func NewHTTPClient(allowPrivate bool) *http.Client {
+	dialer := &net.Dialer{Timeout: 10 * time.Second}
+	if !allowPrivate {
+		dialer.Control = refusePrivate
+	}
+	return &http.Client{
+		Transport: &http.Transport{
+			DialContext:            dialer.DialContext,
+			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(64)},
+			TLSHandshakeTimeout:    10 * time.Second,
+			DisableKeepAlives:      true,
+			DisableCompression:     true,
+			MaxResponseHeaderBytes: maxAnswer,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// refusePrivate is a net.Dialer's Control: it sees the resolved address.
+func refusePrivate(_, address string, _ syscall.RawConn) error {
+	ap, err := netip.ParseAddrPort(address)
+	if err != nil || !public(ap.Addr()) {
+		return errPrivate
+	}
+	return nil
+}
+
+func public(a netip.Addr) bool {
+	a = a.Unmap()
+	cgnat := netip.MustParsePrefix("100.64.0.0/10") // RFC 6598
+	return a.IsGlobalUnicast() && !a.IsPrivate() && !cgnat.Contains(a)
+}
+
+// send makes one request and reads its answer. Its errors are of type *Error
+// and hold no URL, since queries carry secrets.
+func (t *TokenClient) send(ctx context.Context, timeout time.Duration, method, to string, form url.Values, authorization string) (answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	var asked, got atomic.Bool
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GetConn: func(string) { asked.Store(true) },
+		GotConn: func(httptrace.GotConnInfo) { got.Store(true) },
+	})
+	req, err := http.NewRequestWithContext(ctx, method, to, strings.NewReader(form.Encode()))
+	if err != nil {
+		return answer{}, &Error{NotSent: true, Reason: "the endpoint is not a URL"}
+	}
+	req.GetBody = nil // nothing may send it a second time
+	if form != nil {
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	if authorization != "" {
+		req.Header.Set("Authorization", authorization)
+	}
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", "evergrant")
+
+	resp, err := t.HTTP.Do(req)
+	if err != nil {
+		return answer{}, &Error{NotSent: asked.Load() && !got.Load(), Reason: "no answer", Err: withoutURL(err)}
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	a := answer{status: resp.StatusCode, body: body, retryAfter: retryAfter(resp.Header.Get("Retry-After"), t.Now())}
+	switch {
+	case err != nil:
+		return answer{}, &Error{Status: a.status, Reason: "the answer broke off", RetryAfter: a.retryAfter, Err: withoutURL(err)}
+	case len(body) > maxAnswer:
+		return answer{}, &Error{Status: a.status, Reason: "the answer is larger than 64 KiB", RetryAfter: a.retryAfter}
+	}
+	return a, nil
+}
+
+// withoutURL strips what package net/http puts around an error: the URL.
+func withoutURL(err error) error {
+	var wrapped *url.Error
+	for errors.As(err, &wrapped) {
+		err = wrapped.Err
+	}
+	return err
+}
+
+// retryAfter reads a Retry-After header, in seconds or as a date (RFC 9110
+// section 10.2.3); 0 where it says nothing usable.
+func retryAfter(header string, now time.Time) time.Duration {
+	if s, err := strconv.Atoi(strings.TrimSpace(header)); err == nil {
+		return time.Duration(min(max(s, 0), 1<<30)) * time.Second
+	}
+	at, err := http.ParseTime(header)
+	if err != nil {
+		return 0
+	}
+	return max(at.Sub(now), 0)
+}
