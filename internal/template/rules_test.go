@@ -1,0 +1,280 @@
+package template
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// path is the template under test.
+const path = "../../template.yaml"
+
+// A rule is one promise of the template. It puts what breaks it into p.
+type rule func(doc map[string]any, p *problems)
+
+// rules are all promises by name. Each has a mutation in mutations_test.go.
+var rules = map[string]rule{
+	"a function is a small arm64 bootstrap that make builds":  builds,
+	"a function waits as long as its work may take":           timeouts,
+	"no function reserves concurrency":                        noReserve,
+	"no function knows the URL of the API in front of it":     noCircle,
+	"no function may be told to call private addresses":       noPrivate,
+	"the garbage collector knows the memory":                  memoryLimit,
+	"the routes are those of the contract":                    routes,
+	"the API bounds its calls":                                throttled,
+	"the redirect URI has no stage in it":                     defaultStage,
+	"the access log holds no query":                           accessLog,
+	"a sweep a minute, never replayed":                        schedule,
+	"the connections table is that of the contract":           connectionsTable,
+	"the state table is that of the contract":                 stateTable,
+	"connections and their keys outlive the stack":            retained,
+	"keys are generated in the form that the functions read":  generatedKeys,
+	"each function has a role and a log group of its own":     ownRoles,
+	"a role allows what its function does, and nothing else":  permissions,
+	"no permission has a wildcard but below two prefixes":     noWildcards,
+	"logs end, and nothing else has a name":                   names,
+	"an unsigned authorization is impossible in production":   signedInProduction,
+	"a parameter is described, constrained, grouped and used": parameters,
+	"the outputs are what a host needs":                       outputs,
+}
+
+func TestTheTemplateKeepsEveryRule(t *testing.T) {
+	doc, err := read(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, check := range rules {
+		t.Run(name, func(t *testing.T) {
+			var p problems
+			check(doc, &p)
+			for _, problem := range p {
+				t.Error(problem)
+			}
+		})
+	}
+}
+
+// The Makefile and the folders have to know a function too, or `sam build` fails.
+func TestEveryFunctionHasItsFolderAndItsBuild(t *testing.T) {
+	makefile, err := os.ReadFile("../../Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, line, _ := strings.Cut(string(makefile), "FUNCTIONS := ")
+	line, _, _ = strings.Cut(line, "\n")
+	builds := strings.Fields(line)
+	slices.Sort(builds)
+	if expected := slices.Sorted(maps.Values(functions)); !slices.Equal(builds, expected) {
+		t.Errorf("the Makefile builds %v, want %v", builds, expected)
+	}
+	entries, err := os.ReadDir("../../functions")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var folders []string
+	for _, entry := range entries {
+		folders = append(folders, entry.Name())
+	}
+	if expected := slices.Sorted(maps.Keys(functions)); !slices.Equal(folders, expected) {
+		t.Errorf("functions/ holds %v, want %v", folders, expected)
+	}
+}
+
+// problems are sentences about what a rule found.
+type problems []string
+
+func (p *problems) add(format string, args ...any) {
+	*p = append(*p, fmt.Sprintf(format, args...))
+}
+
+// want adds a problem where the JSON of got is not the JSON in want.
+func (p *problems) want(what string, got any, want string) {
+	encoded, err := json.Marshal(got)
+	if err != nil {
+		p.add("%s: %v", what, err)
+		return
+	}
+	if string(encoded) != want {
+		p.add("%s: got %s, want %s", what, encoded, want)
+	}
+}
+
+// functions are the four functions of the contract by their folder.
+var functions = map[string]string{
+	"authorize":   "AuthorizeFunction",
+	"callback":    "CallbackFunction",
+	"refresh":     "RefreshFunction",
+	"connections": "ConnectionsFunction",
+}
+
+func builds(doc map[string]any, p *problems) {
+	ids := slices.Sorted(maps.Keys(resources(doc, functionType)))
+	if expected := slices.Sorted(maps.Values(functions)); !slices.Equal(ids, expected) {
+		p.add("functions: got %v, want %v", ids, expected)
+		return
+	}
+	p.want("runtime", at(doc, "Globals", "Function", "Runtime"), `"provided.al2023"`)
+	p.want("architecture", at(doc, "Globals", "Function", "Architectures"), `["arm64"]`)
+	p.want("handler", at(doc, "Globals", "Function", "Handler"), `"bootstrap"`)
+	p.want("sources", at(doc, "Globals", "Function", "CodeUri"), `"."`)
+	p.want("log format", at(doc, "Globals", "Function", "LoggingConfig", "LogFormat"), `"JSON"`)
+	for id, function := range resources(doc, functionType) {
+		p.want(id, at(function, "Metadata", "BuildMethod"), `"makefile"`)
+	}
+}
+
+func timeouts(doc map[string]any, p *problems) {
+	p.want("all functions", at(doc, "Globals", "Function", "Timeout"), `15`)
+	for word, seconds := range map[string]string{"authorize": `null`, "callback": `29`, "refresh": `60`, "connections": `60`} {
+		function := at(doc, "Resources", functions[word])
+		p.want(word, at(function, "Properties", "Timeout"), seconds)
+	}
+}
+
+func noReserve(doc map[string]any, p *problems) {
+	p.want("all functions", at(doc, "Globals", "Function", "ReservedConcurrentExecutions"), `null`)
+	for id, function := range resources(doc, functionType) {
+		p.want(id, at(function, "Properties", "ReservedConcurrentExecutions"), `null`)
+	}
+}
+
+func noCircle(doc map[string]any, p *problems) {
+	api := regexp.MustCompile(`"Api"|\$\{Api[}.]`)
+	for id, function := range resources(doc, functionType) {
+		encoded, err := json.Marshal(at(function, "Properties", "Environment"))
+		if err != nil {
+			p.add("%v", err)
+			return
+		}
+		if api.Match(encoded) {
+			p.add("the environment of %s names the API, which needs the function first", id)
+		}
+	}
+}
+
+func noPrivate(doc map[string]any, p *problems) {
+	p.want("all functions", at(doc, "Globals", "Function", "Environment", "Variables", "ALLOW_PRIVATE_PROVIDERS"), `null`)
+	for id, function := range resources(doc, functionType) {
+		p.want(id, at(function, "Properties", "Environment", "Variables", "ALLOW_PRIVATE_PROVIDERS"), `null`)
+	}
+}
+
+func memoryLimit(doc map[string]any, p *problems) {
+	p.want("memory in MB", at(doc, "Globals", "Function", "MemorySize"), `512`)
+	p.want("80 % of it", at(doc, "Globals", "Function", "Environment", "Variables", "GOMEMLIMIT"), `"410MiB"`)
+	for id, function := range resources(doc, functionType) {
+		p.want(id, at(function, "Properties", "MemorySize"), `null`)
+	}
+}
+
+func routes(doc map[string]any, p *problems) {
+	var got []string
+	for id, function := range resources(doc, functionType) {
+		p.want(id+" URL", at(function, "Properties", "FunctionUrlConfig"), `null`)
+		events, _ := at(function, "Properties", "Events").(map[string]any)
+		for _, event := range events {
+			if kind := at(event, "Type"); kind == "HttpApi" {
+				got = append(got, fmt.Sprintf("%v %v → %s, payload %v", at(event, "Properties", "Method"),
+					at(event, "Properties", "Path"), id, at(event, "Properties", "PayloadFormatVersion")))
+			} else if kind != "ScheduleV2" {
+				got = append(got, fmt.Sprintf("%v → %s", kind, id))
+			}
+		}
+	}
+	slices.Sort(got)
+	p.want("routes", got, `["ANY /authorize/{provider} → AuthorizeFunction, payload 2.0","ANY /callback/{provider} → CallbackFunction, payload 2.0"]`)
+}
+
+func throttled(doc map[string]any, p *problems) {
+	p.want("throttling", at(doc, "Resources", "Api", "Properties", "DefaultRouteSettings"),
+		`{"ThrottlingBurstLimit":100,"ThrottlingRateLimit":50}`)
+}
+
+func defaultStage(doc map[string]any, p *problems) {
+	p.want("stage", at(doc, "Resources", "Api", "Properties", "StageName"), `"$default"`)
+}
+
+// accessLog lets through the fields that are known to be without a query.
+func accessLog(doc map[string]any, p *problems) {
+	format, _ := at(doc, "Resources", "Api", "Properties", "AccessLogSettings", "Format").(string)
+	known := []string{
+		"error.message", "httpMethod", "identity.sourceIp", "integration.requestId", "integrationStatus", "path",
+		"requestId", "requestTime", "responseLatency", "responseLength", "routeKey", "status",
+	}
+	var fields map[string]string
+	if err := json.Unmarshal([]byte(format), &fields); err != nil {
+		p.add("the access log format is not JSON: %v", err)
+		return
+	}
+	for name, field := range fields {
+		if variable, ok := strings.CutPrefix(field, "$context."); !ok || !slices.Contains(known, variable) {
+			p.add("access log field %s: %s may hold a code or a ticket", name, field)
+		}
+	}
+	p.want("access log", at(doc, "Resources", "Api", "Properties", "AccessLogSettings", "DestinationArn"),
+		`{"Fn::GetAtt":["AccessLogs","Arn"]}`)
+	p.want("access log group", at(doc, "Resources", "AccessLogs", "Properties", "LogGroupName"),
+		`{"Fn::Sub":"/aws/vendedlogs/${AWS::StackName}/api"}`)
+}
+
+// schedule looks at both queues that could bring an old sweep back.
+func schedule(doc map[string]any, p *problems) {
+	refresh := at(doc, "Resources", "RefreshFunction", "Properties")
+	events, _ := at(refresh, "Events").(map[string]any)
+	p.want("events of the refresh function", slices.Sorted(maps.Keys(events)), `["Sweep"]`)
+	p.want("event", at(events, "Sweep", "Type"), `"ScheduleV2"`)
+	sweep, _ := at(events, "Sweep", "Properties").(map[string]any)
+	sweep = maps.Clone(sweep)
+	delete(sweep, "Description")
+	p.want("schedule", sweep, `{"Input":"{\"action\":\"sweep\"}","OmitName":true,`+
+		`"RetryPolicy":{"MaximumEventAgeInSeconds":60,"MaximumRetryAttempts":0},"ScheduleExpression":"rate(1 minute)"}`)
+	p.want("asynchronous calls", at(refresh, "EventInvokeConfig"),
+		`{"MaximumEventAgeInSeconds":60,"MaximumRetryAttempts":0}`)
+}
+
+func connectionsTable(doc map[string]any, p *problems) {
+	properties := at(doc, "Resources", "ConnectionsTable", "Properties")
+	p.want("billing", at(properties, "BillingMode"), `"PAY_PER_REQUEST"`)
+	p.want("attributes", at(properties, "AttributeDefinitions"),
+		`[{"AttributeName":"connection_id","AttributeType":"S"},{"AttributeName":"provider","AttributeType":"S"},`+
+			`{"AttributeName":"due_shard","AttributeType":"S"},{"AttributeName":"due_at","AttributeType":"N"}]`)
+	p.want("key", at(properties, "KeySchema"),
+		`[{"AttributeName":"connection_id","KeyType":"HASH"},{"AttributeName":"provider","KeyType":"RANGE"}]`)
+	p.want("indexes", at(properties, "GlobalSecondaryIndexes"),
+		`[{"IndexName":"due","KeySchema":[{"AttributeName":"due_shard","KeyType":"HASH"},{"AttributeName":"due_at","KeyType":"RANGE"}],`+
+			`"Projection":{"ProjectionType":"KEYS_ONLY"}}]`)
+	p.want("time to live", at(properties, "TimeToLiveSpecification"), `null`)
+	p.want("recovery", at(properties, "PointInTimeRecoverySpecification", "PointInTimeRecoveryEnabled"), `true`)
+	p.want("protection", at(properties, "DeletionProtectionEnabled"), `{"Fn::If":["IsProduction",true,false]}`)
+}
+
+func stateTable(doc map[string]any, p *problems) {
+	properties := at(doc, "Resources", "StateTable", "Properties")
+	p.want("billing", at(properties, "BillingMode"), `"PAY_PER_REQUEST"`)
+	p.want("attributes", at(properties, "AttributeDefinitions"), `[{"AttributeName":"id","AttributeType":"S"}]`)
+	p.want("key", at(properties, "KeySchema"), `[{"AttributeName":"id","KeyType":"HASH"}]`)
+	p.want("indexes", at(properties, "GlobalSecondaryIndexes"), `null`)
+	p.want("time to live", at(properties, "TimeToLiveSpecification"), `{"AttributeName":"expires_at","Enabled":true}`)
+}
+
+func retained(doc map[string]any, p *problems) {
+	for _, id := range []string{"ConnectionsTable", "SealSecret", "ConnectSecret"} {
+		for _, policy := range []string{"DeletionPolicy", "UpdateReplacePolicy"} {
+			p.want(id+" "+policy, at(doc, "Resources", id, policy), `"Retain"`)
+		}
+	}
+}
+
+// generatedKeys holds the secrets to {"current":"k1","k1":"<64 letters and digits>"}.
+func generatedKeys(doc map[string]any, p *problems) {
+	for id, secret := range resources(doc, "AWS::SecretsManager::Secret") {
+		p.want(id, at(secret, "Properties", "GenerateSecretString"),
+			`{"ExcludePunctuation":true,"GenerateStringKey":"k1","PasswordLength":64,"SecretStringTemplate":"{\"current\":\"k1\"}"}`)
+		p.want(id+" in clear", at(secret, "Properties", "SecretString"), `null`)
+	}
+}
