@@ -48,7 +48,7 @@ func AuthorizationURL(c Client, r AuthorizationRequest) (string, error) {
 	q.Set("client_id", c.ID)
 	q.Set("redirect_uri", r.RedirectURI)
 	q.Set("state", r.State)
-	if scopes := c.withAdded(r.Scopes); len(scopes) > 0 {
+	if scopes := c.Asked(r.Scopes); len(scopes) > 0 {
 		q.Set("scope", strings.Join(scopes, c.separator()))
 	}
 	if c.Provider.PKCE == providers.PKCES256 && c.ResponseType == "code" {
@@ -60,8 +60,9 @@ func AuthorizationURL(c Client, r AuthorizationRequest) (string, error) {
 	return u.String(), nil
 }
 
-// withAdded returns scopes and the ones that every request carries.
-func (c Client) withAdded(scopes []string) []string {
+// Asked returns what an authorization request for scopes asks for: these and
+// the ones that every request carries.
+func (c Client) Asked(scopes []string) []string {
 	out := slices.Clone(scopes)
 	for _, s := range c.Provider.AddedScopes {
 		if !slices.Contains(out, s) && c.ResponseType == "code" {

@@ -94,3 +94,7 @@ func KnownCode(code string) string {
 	}
 	return ""
 }
+
+// ErrNotConfigured is the answer where a provider's client credentials are
+// missing or cannot be used as they are. An operator mends it.
+var ErrNotConfigured = errors.New("the provider is not configured")

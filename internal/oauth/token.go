@@ -30,6 +30,7 @@ type TokenSet struct {
 	Scopes           []string  // nil: as asked for (RFC 6749 section 5.1)
 	Account          Account
 	Metadata         map[string]string
+	Issued           bool // to the client itself, without a user: renewed by asking again
 }
 
 // An Account says who a connection is at the provider.
@@ -69,6 +70,12 @@ func (t *TokenClient) Refresh(ctx context.Context, c Client, refreshToken Secret
 
 // Issue asks for a token for the client itself, without a user.
 func (t *TokenClient) Issue(ctx context.Context, c Client) (TokenSet, error) {
+	tokens, err := t.issue(ctx, c)
+	tokens.Issued = err == nil
+	return tokens, err
+}
+
+func (t *TokenClient) issue(ctx context.Context, c Client) (TokenSet, error) {
 	if c.Provider.Issue.Params != nil {
 		params := providers.Expand(c.Provider.Issue.Params, c.ID, c.Secret.Reveal(), "")
 		a, err := t.get(ctx, ExchangeTimeout, c.Endpoints.TokenURL, params, "")

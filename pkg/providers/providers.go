@@ -52,7 +52,8 @@ type Provider struct {
 	Implicit       bool     // response_type=token is offered, for clients whose secret asks for it
 
 	// The callback.
-	Blob *Blob // the credential itself arrives, in one parameter
+	Issuer string // the iss that every answer carries (RFC 9207); zero: it sends none
+	Blob   *Blob  // the credential itself arrives, in one parameter
 
 	// Token requests and their answers.
 	ClientAuth ClientAuth
