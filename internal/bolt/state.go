@@ -1,0 +1,159 @@
+package bolt
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/evergrant/evergrant/internal/connection"
+)
+
+// sweepRow is the ID of the row that holds the sweep lease.
+const sweepRow = "sweep"
+
+// A stateRow is a row of the state bucket: an authorization request or the
+// sweep lease. Without a State nobody has claimed the request.
+type stateRow struct {
+	State        string   `json:"request_state,omitempty"`
+	ConnectionID string   `json:"connection_id,omitempty"`
+	Provider     string   `json:"provider,omitempty"`
+	Outcome      string   `json:"outcome,omitempty"`
+	Code         string   `json:"code,omitempty"`
+	ExpiresAt    seconds  `json:"expires_at,omitempty"`
+	Denied       []string `json:"denied,omitempty"` // states
+
+	LeaseID    string  `json:"lease_id,omitempty"`
+	LeaseUntil seconds `json:"lease_until,omitempty"`
+}
+
+// open enters what stands in a row from its beginning.
+func (row *stateRow) open(r connection.Request) {
+	row.ConnectionID, row.Provider = r.Key.ConnectionID, r.Key.Provider
+	row.ExpiresAt = secondsOf(r.ExpiresAt)
+}
+
+// loadState reads the row of an ID. A row that is not there is the zero row.
+func loadState(tx *bbolt.Tx, id string) (row stateRow, err error) {
+	if text := tx.Bucket(state).Get([]byte(id)); text != nil {
+		err = json.Unmarshal(text, &row)
+	}
+	return row, err
+}
+
+// changeState runs one write of a row of the state bucket.
+func (s *Store) changeState(ctx context.Context, doing, id string, change func(*stateRow) error) error {
+	err := s.update(ctx, func(tx *bbolt.Tx) error {
+		row, err := loadState(tx, id)
+		if err != nil {
+			return err
+		}
+		if err := change(&row); err != nil {
+			return err
+		}
+		text, err := json.Marshal(row)
+		if err != nil {
+			return err
+		}
+		return tx.Bucket(state).Put([]byte(id), text)
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", doing, err)
+	}
+	return nil
+}
+
+// ClaimRequest claims r.ID for r.State, once for all time. It is
+// connection.ErrConflict where r.ID is claimed or r.State was denied.
+func (s *Store) ClaimRequest(ctx context.Context, r connection.Request) error {
+	return s.changeState(ctx, "claim authorization request", r.ID, func(row *stateRow) error {
+		if row.State != "" || slices.Contains(row.Denied, r.State) {
+			return connection.ErrConflict
+		}
+		row.open(r)
+		row.State = r.State
+		return nil
+	})
+}
+
+// DenyRequest remembers that the user declined r.State. It is
+// connection.ErrConflict where r.State has claimed r.ID.
+func (s *Store) DenyRequest(ctx context.Context, r connection.Request) error {
+	return s.changeState(ctx, "deny authorization request", r.ID, func(row *stateRow) error {
+		if row.State == r.State {
+			return connection.ErrConflict
+		}
+		if row.State == "" && row.Denied == nil {
+			row.open(r)
+		}
+		row.Denied = append(row.Denied, r.State)
+		return nil
+	})
+}
+
+// FinishRequest adds r.Outcome and r.Code to the claim of r.State. It is
+// connection.ErrConflict where r.State does not hold one.
+func (s *Store) FinishRequest(ctx context.Context, r connection.Request) error {
+	return s.changeState(ctx, "finish authorization request", r.ID, func(row *stateRow) error {
+		if row.State != r.State {
+			return connection.ErrConflict
+		}
+		row.Outcome, row.Code = string(r.Outcome), r.Code
+		return nil
+	})
+}
+
+// GetRequest returns the authorization request as a state sees it: its denial,
+// else the claim, else connection.ErrNotFound.
+func (s *Store) GetRequest(ctx context.Context, id, stateID string) (r connection.Request, err error) {
+	err = s.view(ctx, func(tx *bbolt.Tx) error {
+		row, err := loadState(tx, id)
+		if err != nil {
+			return err
+		}
+		r = connection.Request{
+			ID:        id,
+			State:     row.State,
+			Key:       connection.Key{ConnectionID: row.ConnectionID, Provider: row.Provider},
+			Outcome:   connection.Outcome(row.Outcome),
+			Code:      row.Code,
+			ExpiresAt: row.ExpiresAt.time(),
+		}
+		if slices.Contains(row.Denied, stateID) {
+			r.State, r.Outcome, r.Code = stateID, connection.Denied, ""
+		}
+		if r.State == "" {
+			return connection.ErrNotFound
+		}
+		return nil
+	})
+	if err != nil {
+		return connection.Request{}, fmt.Errorf("get authorization request: %w", err)
+	}
+	return r, nil
+}
+
+// TakeSweep takes the sweep lease for id. It is connection.ErrConflict while
+// another holds it.
+func (s *Store) TakeSweep(ctx context.Context, id string, now, until time.Time) error {
+	return s.changeState(ctx, "take the sweep lease", sweepRow, func(row *stateRow) error {
+		if row.LeaseID != "" && row.LeaseID != id && row.LeaseUntil > secondsOf(now) {
+			return connection.ErrConflict
+		}
+		row.LeaseID, row.LeaseUntil = id, secondsOf(until)
+		return nil
+	})
+}
+
+// EndSweep gives the sweep lease back, if id still holds it.
+func (s *Store) EndSweep(ctx context.Context, id string) error {
+	return s.changeState(ctx, "end the sweep", sweepRow, func(row *stateRow) error {
+		if row.LeaseID == id {
+			row.LeaseID, row.LeaseUntil = "", 0
+		}
+		return nil
+	})
+}
