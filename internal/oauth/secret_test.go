@@ -60,7 +60,7 @@ func encodings(secret string) []string {
 	return []string{
 		secret, secret[:8], quoted[1 : len(quoted)-1], url.QueryEscape(secret), url.PathEscape(secret),
 		hex.EncodeToString([]byte(secret)), strings.ToUpper(hex.EncodeToString([]byte(secret))), fmt.Sprintf("% x", secret),
-		base64.StdEncoding.EncodeToString([]byte(secret))[:12], strings.Trim(fmt.Sprint([]byte(secret)), "[]"),
+		base64.StdEncoding.EncodeToString([]byte(secret))[:12], strings.Trim(fmt.Sprintf("%d", []byte(secret)), "[]"),
 	}
 }
 
@@ -166,5 +166,6 @@ func unexported(t *testing.T, typ reflect.Type, seen map[reflect.Type]bool) {
 			}
 			unexported(t, f.Type, seen)
 		}
+	default: // holds nothing
 	}
 }
