@@ -1,0 +1,285 @@
+package oauth
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+)
+
+// says is a transport that answers everything with this body.
+type says string
+
+func (body says) RoundTrip(r *http.Request) (*http.Response, error) {
+	w := httptest.NewRecorder()
+	w.Body.WriteString(string(body))
+	resp := w.Result()
+	resp.Request = r
+	return resp, nil
+}
+
+// nobody returns the URL of a loopback port that refuses connections.
+func nobody(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return "http://" + l.Addr().String()
+}
+
+// slam returns the URL of a listener that closes each connection when it has
+// read what first begins with.
+func slam(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = conn.Read(make([]byte, 1))
+			_ = conn.Close()
+		}
+	}()
+	return "https://" + l.Addr().String()
+}
+
+func startTLS(t *testing.T, version uint16) *server {
+	t.Helper()
+	s := newServer(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(with(""))) })
+	s.TLS = &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: version}
+	s.StartTLS()
+	return s
+}
+
+// trusting returns a client that trusts the certificate of s.
+func trusting(s *server) *http.Client {
+	c := NewHTTPClient(true)
+	pool := x509.NewCertPool()
+	pool.AddCert(s.Certificate())
+	c.Transport.(*http.Transport).TLSClientConfig.RootCAs = pool
+	return c
+}
+
+// What provably never reached the provider can be sent again at once.
+func TestNotSent(t *testing.T) {
+	selfSigned, old := startTLS(t, tls.VersionTLS13), startTLS(t, tls.VersionTLS11)
+	clear := serve(t, func(http.ResponseWriter, *http.Request) {})
+	tests := []struct {
+		name, base string
+		http       *http.Client
+	}{
+		{"no such host", "https://a..invalid", NewHTTPClient(true)},
+		{"connection refused", nobody(t), NewHTTPClient(true)},
+		{"closed in the TLS handshake", slam(t), NewHTTPClient(true)},
+		{"self-signed certificate", selfSigned.URL, NewHTTPClient(true)},
+		{"certificate of another host", strings.Replace(selfSigned.URL, "127.0.0.1", "localhost", 1), trusting(selfSigned)},
+		{"TLS 1.1", old.URL, trusting(old)},
+		{"no TLS", strings.Replace(clear.URL, "http:", "https:", 1), NewHTTPClient(true)},
+		{"private address", clear.URL, NewHTTPClient(false)},
+	}
+	for _, op := range operations {
+		for _, tt := range tests {
+			t.Run(op.name+"/"+tt.name, func(t *testing.T) {
+				tc := &TokenClient{HTTP: tt.http, Now: func() time.Time { return noon }}
+				_, err := op.call(t.Context(), tc, newClient(t, everything, tt.base, nil))
+				e := wire(t, err)
+				if !e.NotSent || Unknown(err) || RemedyFor(err) != Retry || e.Status != 0 || e.Code != "" {
+					t.Errorf("not sent = %v, unknown = %v, remedy = %d: %v", e.NotSent, Unknown(err), RemedyFor(err), err)
+				}
+			})
+		}
+	}
+	if len(selfSigned.seen())+len(old.seen())+len(clear.seen()) != 0 {
+		t.Error("a request arrived")
+	}
+}
+
+// Nothing is written before the certificate is known: an impostor must not
+// see the secret in the clear either.
+func TestNothingIsWrittenToAnImpostor(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(chan []byte, 1)
+	go func() {
+		conn, err := l.Accept()
+		if err != nil {
+			got <- nil
+			return
+		}
+		b := make([]byte, 1<<16)
+		n, _ := conn.Read(b)
+		_ = conn.Close()
+		got <- b[:n]
+	}()
+	_, err = refresh(t.Context(), newTokenClient(), newClient(t, plain, "https://"+l.Addr().String(), nil))
+	_ = l.Close()
+	if e := wire(t, err); !e.NotSent {
+		t.Errorf("error = %v", err)
+	}
+	mustNotShow(t, "the socket", string(<-got), clientSecret, refreshToken)
+}
+
+// What may have reached the provider is unknown, never dead.
+func TestUnknown(t *testing.T) {
+	reset := func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			panic(err)
+		}
+		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n"+with("")[:20])
+		_ = conn.(*net.TCPConn).SetLinger(0)
+		_ = conn.Close()
+	}
+	tests := map[string]http.HandlerFunc{
+		"closed unanswered":     cut(""),
+		"closed in the headers": cut("HTTP/1.1 200 OK\r\nContent-Ty"),
+		"closed in the body":    cut("HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n" + with("")),
+		"closed in a chunk":     cut("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n" + with("")),
+		"reset in the body":     reset,
+		"headers without end":   cut("HTTP/1.1 200 OK\r\n" + strings.Repeat("X: "+strings.Repeat("x", 1000)+"\r\n", 100) + "\r\n"),
+		"switched protocols":    cut("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n"),
+	}
+	for _, op := range operations {
+		for name, behaviour := range tests {
+			t.Run(op.name+"/"+name, func(t *testing.T) {
+				s := serve(t, behaviour)
+				_, err := op.call(t.Context(), newTokenClient(), newClient(t, everything, s.URL, nil))
+				s.wantOne(t)
+				if e := wire(t, err); e.NotSent || !Unknown(err) || RemedyFor(err) != Retry {
+					t.Errorf("not sent = %v, unknown = %v, remedy = %d: %v", e.NotSent, Unknown(err), RemedyFor(err), err)
+				}
+			})
+		}
+	}
+}
+
+// A caller that gives up while the provider works knows nothing.
+func TestUnknownWhenTheCallerGivesUp(t *testing.T) {
+	for _, op := range operations {
+		for _, part := range []string{"", "HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"} {
+			t.Run(op.name+"/after "+part, func(t *testing.T) {
+				ctx, giveUp := context.WithCancel(t.Context())
+				done := make(chan struct{})
+				s := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+					conn, _, err := http.NewResponseController(w).Hijack()
+					if err != nil {
+						panic(err)
+					}
+					_, _ = io.WriteString(conn, part)
+					giveUp()
+					<-done
+					_ = conn.Close()
+				})
+				_, err := op.call(ctx, newTokenClient(), newClient(t, everything, s.URL, nil))
+				close(done)
+				s.wantOne(t)
+				if e := wire(t, err); e.NotSent || !Unknown(err) || !errors.Is(err, context.Canceled) {
+					t.Errorf("not sent = %v, unknown = %v: %v", e.NotSent, Unknown(err), err)
+				}
+			})
+		}
+	}
+}
+
+// A transport that tells nothing of its connections leaves the outcome open.
+func TestUnknownWithAnyOtherTransport(t *testing.T) {
+	tc := &TokenClient{HTTP: &http.Client{Transport: fails{}}, Now: time.Now}
+	_, err := refresh(t.Context(), tc, newClient(t, plain, "http://localhost", nil))
+	if e := wire(t, err); e.NotSent || !Unknown(err) {
+		t.Errorf("not sent = %v, unknown = %v", e.NotSent, Unknown(err))
+	}
+}
+
+type fails struct{}
+
+func (fails) RoundTrip(r *http.Request) (*http.Response, error) {
+	return nil, &url.Error{Op: "Post", URL: r.URL.String(), Err: errors.New("no")}
+}
+
+func TestTLSWorks(t *testing.T) {
+	s := startTLS(t, tls.VersionTLS12)
+	tc := &TokenClient{HTTP: trusting(s), Now: func() time.Time { return noon }}
+	for range 2 { // the second resumes the TLS session on a connection of its own
+		if _, err := refresh(t.Context(), tc, newClient(t, plain, s.URL, nil)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(s.seen()) != 2 || s.conns.Load() != 2 {
+		t.Errorf("%d requests on %d connections, want each its own", len(s.seen()), s.conns.Load())
+	}
+}
+
+// The proxy of an environment would see every secret that goes over http.
+func TestNoProxy(t *testing.T) {
+	if NewHTTPClient(false).Transport.(*http.Transport).Proxy != nil {
+		t.Error("a proxy is used")
+	}
+}
+
+func TestPrivateAddressesAreRefused(t *testing.T) {
+	tests := map[string]bool{
+		"8.8.8.8:443": true, "1.1.1.1:443": true, "172.15.255.255:443": true, "172.32.0.1:443": true, "100.63.255.255:443": true,
+		"100.128.0.1:443": true, "[2606:4700::1111]:443": true, "[::ffff:8.8.8.8]:443": true,
+		"127.0.0.1:443": false, "127.8.8.8:443": false, "10.0.0.1:443": false, "10.255.255.255:80": false, "172.16.0.1:443": false,
+		"172.31.255.255:443": false, "192.168.1.1:443": false, "169.254.169.254:80": false, "169.254.170.2:80": false,
+		"100.64.0.1:443": false, "100.127.255.255:443": false, "0.0.0.0:443": false, "255.255.255.255:443": false, "224.0.0.1:443": false,
+		"[::1]:443": false, "[::]:443": false, "[fd00::1]:443": false, "[fd00:ec2::254]:80": false, "[fc00::1]:443": false, "[fe80::1%eth0]:443": false,
+		"[ff02::1]:443": false, "[::ffff:127.0.0.1]:443": false, "[::ffff:10.0.0.1]:443": false, "[::ffff:169.254.169.254]:80": false, "[::ffff:100.64.0.1]:443": false,
+		"": false, "localhost:443": false, "8.8.8.8": false,
+	}
+	for address, public := range tests {
+		if err := refusePrivate("tcp", address, nil); (err == nil) != public {
+			t.Errorf("%q: %v", address, err)
+		}
+	}
+}
+
+// End to end: a name that resolves to a private address is refused before a
+// byte is written, and the error says which setting allows it.
+func TestPrivateAddressesAreRefusedAfterResolution(t *testing.T) {
+	s := serve(t, func(http.ResponseWriter, *http.Request) {})
+	tc := &TokenClient{HTTP: NewHTTPClient(false), Now: time.Now}
+	for _, base := range []string{s.URL, strings.Replace(s.URL, "127.0.0.1", "localhost", 1), strings.Replace(s.URL, "127.0.0.1", "[::ffff:127.0.0.1]", 1)} {
+		_, err := refresh(t.Context(), tc, newClient(t, plain, base, nil))
+		if e := wire(t, err); !e.NotSent || !strings.Contains(err.Error(), "ALLOW_PRIVATE_PROVIDERS") {
+			t.Errorf("%s: not sent = %v: %v", base, e.NotSent, err)
+		}
+	}
+	if n := s.conns.Load(); n != 0 {
+		t.Errorf("%d connections", n)
+	}
+}
+
+func TestRetryAfter(t *testing.T) {
+	tests := map[string]time.Duration{
+		"": 0, "0": 0, "1": time.Second, " 90 ": 90 * time.Second, "-5": 0, "1.5": 0, "1e3": 0, "soon": 0, "60, 120": 0,
+		"Mon, 23 Nov 2026 12:00:30 GMT":  30 * time.Second, // RFC 9110 section 5.6.7: IMF-fixdate
+		"Monday, 23-Nov-26 12:00:30 GMT": 30 * time.Second, // RFC 850
+		"Mon Nov 23 12:00:30 2026":       30 * time.Second, // asctime
+		"Mon, 23 Nov 2026 11:00:00 GMT":  0,
+		"23 Nov 2026":                    0,
+	}
+	for header, want := range tests {
+		if got := retryAfter(header, noon); got != want {
+			t.Errorf("%q: %v, want %v", header, got, want)
+		}
+	}
+}
