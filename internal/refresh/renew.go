@@ -1,0 +1,223 @@
+package refresh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/evergrant/evergrant/internal/connection"
+	"github.com/evergrant/evergrant/internal/oauth"
+	"github.com/evergrant/evergrant/internal/seal"
+	"github.com/evergrant/evergrant/pkg/providers"
+)
+
+// Leases is what a refresh needs of the connection store. See the conformance
+// suite for the promises.
+type Leases interface {
+	// Claim takes the lease and returns the connection as it was before; its
+	// fence is then one more. connection.ErrConflict: it is not to be had.
+	Claim(ctx context.Context, c connection.Claim) (old connection.Connection, err error)
+
+	// Commit writes c under its fence and lease, and ends the lease.
+	// connection.ErrConflict: somebody connected or disconnected meanwhile.
+	Commit(ctx context.Context, c connection.Connection) error
+
+	// Get returns the connection as it is now.
+	Get(ctx context.Context, k connection.Key) (connection.Connection, error)
+}
+
+// Secrets is what a refresh needs of the secret store.
+type Secrets interface {
+	oauth.Credentials
+
+	// Client returns the client credentials for a provider.
+	Client(ctx context.Context, provider string) (oauth.Client, error)
+
+	// SealKeys returns the keys that seal refresh tokens.
+	SealKeys(ctx context.Context) (seal.Keys, error)
+}
+
+// Tokens is the provider's side. Each call is one request.
+type Tokens interface {
+	Refresh(ctx context.Context, c oauth.Client, refreshToken oauth.Secret) (oauth.TokenSet, error)
+	Issue(ctx context.Context, c oauth.Client) (oauth.TokenSet, error)
+	Revoke(ctx context.Context, c oauth.Client, accessToken, refreshToken oauth.Secret) error
+}
+
+// The times of a refresh. A lease ends settle after the invocation that holds
+// it must have ended, so that nobody sends while an earlier request may still
+// be on its way.
+const (
+	settle   = 30 * time.Second
+	reserve  = 5 * time.Second // for the write after the provider's answer
+	attempt  = oauth.RefreshTimeout + reserve
+	allWrite = 20 * time.Second // where the invocation has no deadline
+)
+
+// strikeAfter is the least time between two strikes of invalid_grant.
+const strikeAfter = 3 * time.Minute
+
+// A Renewer refreshes single connections. Every field is required.
+type Renewer struct {
+	Leases  Leases
+	Secrets Secrets
+	Tokens  Tokens
+	Shards  int // of the due index
+	NewID   func() string
+	Random  func() float64 // in [0, 1): jitter
+	Now     func() time.Time
+	Log     *slog.Logger
+}
+
+// A Result is how one refresh went.
+type Result int
+
+// The results of a refresh.
+const (
+	Skipped   Result = iota // nothing to do, or somebody else does it
+	Refreshed               // new tokens are stored
+	Failed                  // the old tokens stand
+)
+
+// ErrNoTime is the answer to a refresh that could not be finished in what is
+// left of the invocation. Nothing was done.
+var ErrNoTime = errors.New("not enough time left to finish a refresh")
+
+// Renew refreshes the connection k: if it is due, or, with storedFence not 0,
+// if its tokens are still those of that fence. The steps are those of
+// docs/design.md; each is one named method.
+func (r *Renewer) Renew(ctx context.Context, k connection.Key, storedFence int64) (Result, error) {
+	job, err := r.prepare(ctx, k, storedFence)
+	if err != nil {
+		return Failed, fmt.Errorf("prepare refresh: %w", err)
+	}
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), job.deadline) // a caller who leaves loses no tokens
+	defer cancel()
+	c, err := r.Leases.Claim(ctx, job.claim)
+	if errors.Is(err, connection.ErrConflict) {
+		return Skipped, nil
+	}
+	if err != nil {
+		return Failed, fmt.Errorf("claim connection: %w", err)
+	}
+	job.interrupted = c.Lease.ID != ""
+	c.Fence++
+	c.Lease = connection.Lease{ID: job.claim.LeaseID, Until: job.claim.Until, SentAt: job.claim.Now}
+	send, err := r.request(job, c)
+	if err != nil {
+		return Failed, r.release(ctx, job, c, err)
+	}
+	tokens, err := r.send(ctx, job, send)
+	if err != nil {
+		return r.fail(ctx, job, c, err)
+	}
+	return r.commit(ctx, job, c, tokens)
+}
+
+// A job is what one refresh has prepared.
+type job struct {
+	claim       connection.Claim
+	client      oauth.Client
+	keys        seal.Keys
+	deadline    time.Time
+	interrupted bool // an earlier refresh was cut off: the refresh token may be used
+}
+
+// prepare gets all that a refresh needs, so that what can fail fails before the
+// claim.
+func (r *Renewer) prepare(ctx context.Context, k connection.Key, storedFence int64) (job, error) {
+	now := r.Now()
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		deadline = now.Add(attempt + allWrite)
+	}
+	if deadline.Sub(now) < attempt {
+		return job{}, ErrNoTime
+	}
+	client, err := r.Secrets.Client(ctx, k.Provider)
+	if err != nil {
+		return job{}, fmt.Errorf("client credentials of %s: %w", k.Provider, err)
+	}
+	keys, err := r.Secrets.SealKeys(ctx)
+	if err != nil {
+		return job{}, fmt.Errorf("sealing keys: %w", err)
+	}
+	return job{
+		claim:  connection.Claim{Key: k, LeaseID: r.NewID(), Now: now, Until: deadline.Add(settle), StoredFence: storedFence},
+		client: client, keys: keys, deadline: deadline,
+	}, nil
+}
+
+// request returns the token request to send for c. It fails, with nothing
+// sent, where c cannot be refreshed with what we have.
+func (r *Renewer) request(j job, c connection.Connection) (func(context.Context, oauth.Client) (oauth.TokenSet, error), error) {
+	if c.ClientID != j.client.ID || c.Environment != j.client.Environment.Name {
+		return nil, fmt.Errorf("%w: the grant belongs to another client ID or environment of %s", oauth.ErrNotConfigured, c.Provider)
+	}
+	if c.Issued {
+		return r.Tokens.Issue, nil
+	}
+	refreshToken, err := c.RefreshToken(j.keys)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", oauth.ErrNotConfigured, err)
+	}
+	return func(ctx context.Context, client oauth.Client) (oauth.TokenSet, error) {
+		return r.Tokens.Refresh(ctx, client, refreshToken)
+	}, nil
+}
+
+// send sends the token request, once; again only where the provider refused
+// the client before it looked at the grant, or where its refresh tokens stand
+// a second use after an unknown outcome.
+func (r *Renewer) send(ctx context.Context, j job, request func(context.Context, oauth.Client) (oauth.TokenSet, error)) (oauth.TokenSet, error) {
+	once := func() (oauth.TokenSet, error) {
+		return oauth.WithCredentials(ctx, r.Secrets, j.client, func(c oauth.Client) (oauth.TokenSet, error) { return request(ctx, c) })
+	}
+	tokens, err := once()
+	if err != nil && oauth.Unknown(err) && j.client.Provider.Rotation != providers.Strict && j.deadline.Sub(r.Now()) >= attempt {
+		return once()
+	}
+	return tokens, err
+}
+
+// commit stores new tokens. They are real and nobody else holds them, so the
+// write is tried until just before the deadline, on a context that no caller
+// can cancel.
+func (r *Renewer) commit(ctx context.Context, j job, c connection.Connection, tokens oauth.TokenSet) (Result, error) {
+	c.StoredFence = c.Fence
+	if err := c.Accept(j.client, tokens, j.keys, r.Shards); err != nil {
+		return Failed, err
+	}
+	switch err := r.write(ctx, j, c); {
+	case errors.Is(err, connection.ErrConflict):
+		return Skipped, r.superseded(ctx, j, c.Key, tokens)
+	case err != nil:
+		r.Log.ErrorContext(ctx, "refreshed tokens not stored", "provider", c.Provider, "connection_id", c.ConnectionID, "err", err)
+		return Failed, fmt.Errorf("store refreshed tokens: %w", err)
+	}
+	return Refreshed, nil
+}
+
+// write commits c, again and again until just before the deadline.
+func (r *Renewer) write(ctx context.Context, j job, c connection.Connection) error {
+	return connection.Persist(ctx, j.deadline.Add(-time.Second), r.Random, func(ctx context.Context) error { return r.Leases.Commit(ctx, c) })
+}
+
+// superseded revokes tokens that came too late: somebody has disconnected or
+// connected again, and theirs stands. After a reconnect only a provider that
+// revokes single tokens is asked: another would end the new grant.
+func (r *Renewer) superseded(ctx context.Context, j job, k connection.Key, tokens oauth.TokenSet) error {
+	now, err := r.Leases.Get(ctx, k)
+	if err != nil && !errors.Is(err, connection.ErrNotFound) {
+		return fmt.Errorf("look up connection: %w", err)
+	}
+	if now.Status == connection.Active && j.client.Provider.Revocation != providers.RevokeToken {
+		return nil
+	}
+	if err := r.Tokens.Revoke(ctx, j.client, tokens.AccessToken, tokens.RefreshToken); err != nil {
+		r.Log.WarnContext(ctx, "late tokens not revoked", "provider", k.Provider, "connection_id", k.ConnectionID, "err", err)
+	}
+	return nil
+}
