@@ -79,7 +79,8 @@ type Simulator struct {
 
 	mu      sync.Mutex
 	grants  []*Grant
-	index   map[string]*Grant   // by access token, live refresh token and remembered spent ones
+	index   map[string]*Grant // by access token, live refresh token and remembered spent ones
+	codes   map[string]*code
 	scripts map[string][]Answer // by provider ID and endpoint
 	ledgers map[string]*Ledger
 }
@@ -91,6 +92,7 @@ func New(c Config) *Simulator {
 		providers: make(map[string]*provider),
 		mux:       http.NewServeMux(),
 		index:     make(map[string]*Grant),
+		codes:     make(map[string]*code),
 		scripts:   make(map[string][]Answer),
 		ledgers:   make(map[string]*Ledger),
 	}
@@ -135,6 +137,14 @@ func (s *Simulator) Endpoints(base, provider string) map[string]string {
 		urls[key] = strings.TrimSuffix(base, "/") + path
 	}
 	return urls
+}
+
+// oauthRoutes mounts what the authorization code providers share.
+func (s *Simulator) oauthRoutes(p *provider) {
+	s.mux.HandleFunc("GET "+p.paths[authorizationURL], s.authorize(p))
+	s.mux.HandleFunc("POST "+p.paths[authorizationURL], s.authorize(p))
+	s.handle(http.MethodPost, p, tokenURL, s.token(p))
+	s.handle(http.MethodGet, p, userinfoURL, s.userinfo(p))
 }
 
 // AccountID returns the account ID that provider gives to the user who signs
