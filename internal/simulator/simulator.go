@@ -96,7 +96,7 @@ func New(c Config) *Simulator {
 		scripts:   make(map[string][]Answer),
 		ledgers:   make(map[string]*Ledger),
 	}
-	for _, p := range []*provider{whiplash(), whisk()} {
+	for _, p := range []*provider{whiplash(), whisk(), whatnot()} {
 		p.client = DefaultClient(p.id)
 		if registered, ok := c.Clients[p.id]; ok {
 			p.client = registered
