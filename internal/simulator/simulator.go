@@ -77,12 +77,13 @@ type Simulator struct {
 	providers map[string]*provider
 	mux       *http.ServeMux
 
-	mu      sync.Mutex
-	grants  []*Grant
-	index   map[string]*Grant // by access token, live refresh token and remembered spent ones
-	codes   map[string]*code
-	scripts map[string][]Answer // by provider ID and endpoint
-	ledgers map[string]*Ledger
+	mu       sync.Mutex
+	grants   []*Grant
+	index    map[string]*Grant // by access token, live refresh token and remembered spent ones
+	codes    map[string]*code
+	sessions map[string]session  // of WHCC, by session ID
+	scripts  map[string][]Answer // by provider ID and endpoint
+	ledgers  map[string]*Ledger
 }
 
 // New makes the four simulated providers.
@@ -93,10 +94,11 @@ func New(c Config) *Simulator {
 		mux:       http.NewServeMux(),
 		index:     make(map[string]*Grant),
 		codes:     make(map[string]*code),
+		sessions:  make(map[string]session),
 		scripts:   make(map[string][]Answer),
 		ledgers:   make(map[string]*Ledger),
 	}
-	for _, p := range []*provider{whiplash(), whisk(), whatnot()} {
+	for _, p := range []*provider{whiplash(), whisk(), whatnot(), whcc()} {
 		p.client = DefaultClient(p.id)
 		if registered, ok := c.Clients[p.id]; ok {
 			p.client = registered
