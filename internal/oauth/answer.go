@@ -3,9 +3,11 @@ package oauth
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,7 +38,10 @@ func tokensFrom(c Client, d object, now time.Time) (TokenSet, error) {
 	if access == "" {
 		return TokenSet{}, errors.New("the answer has no access token")
 	}
-	refresh, _ := d.at("refresh_token").(string)
+	if d.at("refresh_token") == (conflict{}) {
+		return TokenSet{}, errors.New("the answer has two refresh tokens")
+	}
+	refresh := d.text("refresh_token")
 	t := TokenSet{
 		AccessToken:  Secret(access),
 		TokenType:    tokenType(d.text("token_type")),
@@ -74,8 +79,8 @@ func refusal(c Client, a answer, err error) error {
 const unrecognized = "unrecognized_error"
 
 // errorCode finds the error code of an answer: where the definition says, as
-// error, as code, or in a list of errors. A member called code is an error
-// only in an answer that failed.
+// error or in it, as code or as type. The last two are errors only in an answer
+// that failed. A list called errors is not looked at: Whatnot's names no codes.
 func errorCode(p providers.Provider, d object, status int) string {
 	paths := []string{"error", "error.code", "error.type"}
 	if p.Answer.ErrorCode != "" {
@@ -85,19 +90,33 @@ func errorCode(p providers.Provider, d object, status int) string {
 		paths = append(paths, "code", "type")
 	}
 	for _, path := range paths {
-		code := d.text(path)
-		if code == "" {
-			continue
+		if code := d.text(path); code != "" && code != "0" {
+			return or(or(p.ErrorCodes[code], KnownCode(code)), unrecognized)
 		}
-		if means := or(p.ErrorCodes[code], KnownCode(code)); means != "" {
-			return means
+		if d.at(path) == (conflict{}) {
+			return unrecognized
 		}
-		return unrecognized
 	}
-	if v := d.at("error"); v != nil && v != false && v != "" {
+	if isError(d.at("error")) {
 		return unrecognized
 	}
 	return ""
+}
+
+// isError reports whether v, a member called error, is more than one of the ways
+// to say that there is none.
+func isError(v any) bool {
+	switch v := v.(type) {
+	case nil:
+		return false
+	case bool:
+		return v
+	case map[string]any:
+		return len(v) > 0
+	case []any:
+		return len(v) > 0
+	}
+	return v != "" && v != "0" && v != json.Number("0")
 }
 
 // expiry returns when the access token ends, zero where nothing tells: by the
@@ -226,8 +245,9 @@ func parseAnswer(body []byte) (object, error) {
 	}
 	d := make(object, len(form))
 	for name, values := range form {
-		if len(values) == 1 {
-			d[name] = values[0]
+		d[name] = values[0]
+		if len(slices.Compact(values)) > 1 {
+			d[name] = conflict{}
 		}
 	}
 	return d, nil

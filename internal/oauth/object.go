@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"math"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -18,8 +18,11 @@ type object map[string]any
 // maxDepth is how deep a provider's JSON may nest.
 const maxDepth = 16
 
-// parseObject reads one JSON object and nothing after it. A name that comes
-// twice with two values is refused: nobody can say which of them counts.
+// A conflict is the value of a member that comes twice with two values: nobody
+// can say which of them counts. It reads as no text, no number and no list.
+type conflict struct{}
+
+// parseObject reads one JSON object and nothing after it.
 func parseObject(b []byte) (object, error) {
 	dec := json.NewDecoder(bytes.NewReader(b))
 	dec.UseNumber()
@@ -79,8 +82,8 @@ func parseMembers(dec *json.Decoder, depth int) (any, error) {
 			return nil, err
 		}
 		key, _ := name.(string)
-		if old, twice := d[key]; twice && fmt.Sprint(old) != fmt.Sprint(v) {
-			return nil, errors.New("the JSON names one member twice")
+		if old, twice := d[key]; twice && !reflect.DeepEqual(old, v) {
+			v = conflict{}
 		}
 		d[key] = v
 	}
