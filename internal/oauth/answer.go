@@ -121,14 +121,15 @@ func isError(v any) bool {
 
 // expiry returns when the access token ends, zero where nothing tells: by the
 // answer, else by the token itself where it is a JWT, else by the definition.
+// It is never past: a token is not dead on arrival, it is a clock that is wrong.
 func expiry(p providers.Provider, d object, access string, now time.Time) time.Time {
 	if life := seconds(d.at("expires_in")); life > 0 {
-		return issuedAt(p, d, now).Add(life)
+		return issuedAt(p, d, life, now).Add(life)
 	}
-	if life := datedLife(p.Answer, d); life > 0 {
+	if life := datedLife(p, d); life > 0 {
 		return now.Add(life)
 	}
-	if exp := jwtExpiry(access); !exp.IsZero() {
+	if exp := jwtExpiry(access); exp.After(now) {
 		return exp
 	}
 	if p.AccessTokenLife > 0 {
@@ -138,30 +139,35 @@ func expiry(p providers.Provider, d object, access string, now time.Time) time.T
 }
 
 // issuedAt returns when the provider made the token: by its own clock if that
-// is close behind ours, else at receipt.
-func issuedAt(p providers.Provider, d object, now time.Time) time.Time {
+// is close behind ours, measured by the token's life, else at receipt.
+func issuedAt(p providers.Provider, d object, life time.Duration, now time.Time) time.Time {
 	if p.Answer.IssuedAt == "" {
 		return now
 	}
 	at := time.Unix(int64(seconds(d.at(p.Answer.IssuedAt))/time.Second), 0)
-	if age := now.Sub(at); age < 0 || age > 5*time.Minute {
+	if age := now.Sub(at); age < 0 || age > min(5*time.Minute, life/2) {
 		return now
 	}
 	return at
 }
 
 // datedLife returns the time between the two dates of an answer. Their zone is
-// not to be trusted, their difference is.
-func datedLife(a providers.Answer, d object) time.Duration {
-	if a.Expires == "" {
+// not to be trusted, their difference is, but for the night in which the clock
+// jumps an hour ahead: then the definition knows that it is too long.
+func datedLife(p providers.Provider, d object) time.Duration {
+	if p.Answer.Expires == "" {
 		return 0
 	}
-	from, err1 := time.Parse(a.DateLayout, d.text(a.Effective))
-	to, err2 := time.Parse(a.DateLayout, d.text(a.Expires))
+	from, err1 := time.ParseInLocation(p.Answer.DateLayout, d.text(p.Answer.Effective), time.UTC)
+	to, err2 := time.ParseInLocation(p.Answer.DateLayout, d.text(p.Answer.Expires), time.UTC)
 	if err1 != nil || err2 != nil {
 		return 0
 	}
-	return to.Sub(from)
+	life := to.Sub(from)
+	if p.AccessTokenLife > 0 {
+		life = min(life, p.AccessTokenLife)
+	}
+	return life
 }
 
 // jwtExpiry returns the exp claim of a token that is a JWT (RFC 7519 section

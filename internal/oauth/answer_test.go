@@ -83,6 +83,8 @@ var answerCases = []answerCase{
 	{name: "expires_in counts from receipt where created_at is ahead", provider: "whiplash", body: with(`,"expires_in":7200,"created_at":1795435201`), want: granted(2 * hour)},
 	{name: "expires_in counts from receipt where created_at is long ago", provider: "whiplash", body: with(`,"expires_in":7200,"created_at":1510698627`), want: granted(2 * hour)},
 	{name: "expires_in counts from receipt where created_at is garbage", provider: "whiplash", body: with(`,"expires_in":7200,"created_at":"2017-11-14"`), want: granted(2 * hour)},
+	{name: "a short life counts from receipt where created_at would use it up", provider: "whiplash", body: with(`,"expires_in":30,"created_at":1795435160`), want: granted(30 * time.Second)},
+	{name: "a JWT that ended long ago", body: `{"access_token":"e30.eyJleHAiOjF9.c2ln","refresh_token":"rt"}`, want: outcome{access: "e30.eyJleHAiOjF9.c2ln", refresh: "rt"}},
 	{name: "a JWT names its end", body: `{"access_token":"eyJhbGciOiJub25lIn0.eyJleHAiOjE3OTU0Mzg4MDB9.c2ln","refresh_token":"rt"}`, want: outcome{access: "eyJhbGciOiJub25lIn0.eyJleHAiOjE3OTU0Mzg4MDB9.c2ln", refresh: "rt", life: hour}},
 	{name: "expires_in counts before a JWT", body: `{"expires_in":60,"access_token":"eyJhbGciOiJub25lIn0.eyJleHAiOjE3OTU0Mzg4MDB9.c2ln","refresh_token":"rt"}`, want: outcome{access: "eyJhbGciOiJub25lIn0.eyJleHAiOjE3OTU0Mzg4MDB9.c2ln", refresh: "rt", life: time.Minute}},
 	{name: "what looks like a JWT and is none", body: `{"access_token":"a.b!.c","refresh_token":"rt"}`, want: outcome{access: "a.b!.c", refresh: "rt"}},

@@ -326,8 +326,8 @@ func TestIssueByTheStandard(t *testing.T) {
 	}
 }
 
-// WHCC's dates wear the label CST in summer too: their difference counts, and
-// no zone of this machine.
+// WHCC's dates wear the label CST in summer too: their difference counts,
+// whatever zones this machine knows, and never for more than the page says.
 func TestIssueAtWHCC(t *testing.T) {
 	tests := []struct {
 		name, effective, expires string
@@ -338,6 +338,9 @@ func TestIssueAtWHCC(t *testing.T) {
 		{"summer under its own label", "8/19/2018 3:10:26 PM CDT", "8/19/2018 4:10:26 PM CDT", hour},
 		{"over midnight and the year", "12/31/2026 11:30:00 PM CST", "1/1/2027 12:30:00 AM CST", hour},
 		{"shorter than the page says", "1/9/2026 3:00:00 PM CST", "1/9/2026 3:20:00 PM CST", 20 * time.Minute},
+		{"the clock jumps ahead", "3/8/2026 1:30:00 AM CST", "3/8/2026 3:30:00 AM CDT", hour},
+		{"the clock jumps ahead under winter's label", "3/8/2026 1:30:00 AM CST", "3/8/2026 3:30:00 AM CST", hour},
+		{"longer than the page says", "1/9/2026 3:00:00 PM CST", "1/10/2026 3:00:00 PM CST", hour},
 		{"the clock falls back", "11/1/2026 1:30:00 AM CDT", "11/1/2026 1:30:00 AM CST", hour},
 		{"dates missing", "", "", hour},
 		{"one date missing", "1/9/2026 3:00:00 PM CST", "", hour},
