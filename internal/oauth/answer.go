@@ -214,21 +214,26 @@ func tokenType(s string) string {
 	return s
 }
 
-// scopes reads a scope member: a string with spaces or commas, or an array.
+// scopes reads a scope member, a string with spaces or commas, or an array:
+// each scope once, nil where there is none.
 func scopes(v any) []string {
+	var all []string
 	switch v := v.(type) {
 	case string:
-		return strings.FieldsFunc(v, func(r rune) bool { return r == ' ' || r == ',' })
+		all = strings.FieldsFunc(v, func(r rune) bool { return r == ' ' || r == ',' })
 	case []any:
-		var out []string
 		for _, e := range v {
-			if s, ok := e.(string); ok && s != "" {
-				out = append(out, s)
-			}
+			s, _ := e.(string)
+			all = append(all, s)
 		}
-		return out
 	}
-	return nil
+	var out []string
+	for _, s := range all {
+		if s != "" && !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	return out
 }
 
 // parseAnswer reads an answer by its look, whatever its Content-Type says: a
