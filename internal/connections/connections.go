@@ -1,0 +1,243 @@
+// Package connections is the control plane: other Lambda functions and the
+// command invoke it directly to look at connections and to refresh,
+// disconnect, issue and import them. It has no route; IAM decides who may.
+//
+// No secret is in any of its answers: readers take access tokens from the
+// table.
+package connections
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/evergrant/evergrant/internal/connection"
+	"github.com/evergrant/evergrant/internal/oauth"
+	"github.com/evergrant/evergrant/internal/seal"
+	"github.com/evergrant/evergrant/pkg/providers"
+)
+
+// Reader looks connections up. See the conformance suite for the promises.
+type Reader interface {
+	Get(ctx context.Context, k connection.Key) (connection.Connection, error)
+	List(ctx context.Context, connectionID string) ([]connection.Connection, error)
+	ListByStatus(ctx context.Context, status connection.Status, cursor string, limit int) (page []connection.Connection, next string, err error)
+}
+
+// Writer changes connections. See the conformance suite for the promises.
+type Writer interface {
+	Connect(ctx context.Context, c connection.Connection) (old connection.Connection, err error)
+	Disconnect(ctx context.Context, k connection.Key, now time.Time) (old connection.Connection, err error)
+}
+
+// Secrets is what the control plane needs of the secret store.
+type Secrets interface {
+	oauth.Credentials
+	Client(ctx context.Context, provider string) (oauth.Client, error)
+	SealKeys(ctx context.Context) (seal.Keys, error)
+}
+
+// Tokens is the provider's side. Each call is one request.
+type Tokens interface {
+	Refresh(ctx context.Context, c oauth.Client, refreshToken oauth.Secret) (oauth.TokenSet, error)
+	Issue(ctx context.Context, c oauth.Client) (oauth.TokenSet, error)
+	Revoke(ctx context.Context, c oauth.Client, accessToken, refreshToken oauth.Secret) error
+}
+
+// A Handler serves direct invocations. Every field is required.
+type Handler struct {
+	Reader  Reader
+	Writer  Writer
+	Secrets Secrets
+	Tokens  Tokens
+	// Renew refreshes a connection whose tokens are still those of storedFence.
+	// It reports no error where somebody else is at it or was first.
+	Renew  func(ctx context.Context, k connection.Key, storedFence int64) error
+	Shards int            // of the due index
+	Random func() float64 // in [0, 1): jitter
+	Now    func() time.Time
+	Log    *slog.Logger
+}
+
+// A Request is the input. Which fields count depends on Action.
+type Request struct {
+	Action       string `json:"action"`
+	ConnectionID string `json:"connection_id"`
+	Provider     string `json:"provider"`
+
+	Status string `json:"status"` // list
+	Cursor string `json:"cursor"` // list
+	Limit  int    `json:"limit"`  // list; 0: 100
+
+	TokenSHA256 string `json:"token_sha256"` // refresh: of the token that did not work, in lower-case hex
+	MinTTL      int    `json:"min_ttl"`      // refresh: seconds that the caller needs
+
+	RefreshToken oauth.Secret `json:"refresh_token"` // import
+	AccessToken  oauth.Secret `json:"access_token"`  // import
+}
+
+// A Response is the output: one connection, or a page of them, or an error.
+type Response struct {
+	Connection  *View  `json:"connection,omitempty"`
+	Connections []View `json:"connections,omitzero"`
+	Cursor      string `json:"cursor,omitempty"`
+	Error       *Error `json:"error,omitempty"`
+}
+
+// An Error says what went wrong: Type never changes, Detail says what to do.
+type Error struct {
+	Type   string `json:"type"`
+	Detail string `json:"detail"`
+}
+
+// Error returns type and detail.
+func (e *Error) Error() string { return e.Type + ": " + e.Detail }
+
+// Handle serves one invocation. Its error is always nil: whatever goes wrong
+// is an answer to the caller, not a failed invocation.
+func (h *Handler) Handle(ctx context.Context, raw json.RawMessage) (Response, error) {
+	var req Request
+	if err := json.Unmarshal(raw, &req); err != nil {
+		return Response{Error: invalid(`the input is not as it should be: send {"action": …, "connection_id": …, "provider": …}`)}, nil
+	}
+	resp, err := h.serve(ctx, req)
+	if err != nil {
+		e := errorFor(err)
+		h.Log.WarnContext(ctx, "not done", "action", req.Action, "connection_id", req.ConnectionID, "provider", req.Provider, "type", e.Type, "err", err)
+		return Response{Error: e}, nil
+	}
+	return resp, nil
+}
+
+// serve calls the action that req names.
+func (h *Handler) serve(ctx context.Context, req Request) (Response, error) {
+	if req.Action == "list" {
+		return h.list(ctx, req)
+	}
+	actions := map[string]func(context.Context, connection.Key, Request) (connection.Connection, error){
+		"get":        h.get,
+		"refresh":    h.refresh,
+		"disconnect": h.disconnect,
+		"issue":      h.issue,
+		"import":     h.take,
+	}
+	act, ok := actions[req.Action]
+	if !ok {
+		return Response{}, invalid("action must be get, list, refresh, disconnect, issue or import")
+	}
+	if !connection.ValidID(req.ConnectionID) {
+		return Response{}, invalid("connection_id must be 1 to 256 of A-Z a-z 0-9 . _ : @ / -")
+	}
+	if _, ok := providers.Find(req.Provider); !ok {
+		return Response{}, &Error{Type: "unknown_provider", Detail: "provider is not one that Evergrant knows: see `evergrant providers`"}
+	}
+	c, err := act(ctx, connection.Key{ConnectionID: req.ConnectionID, Provider: req.Provider}, req)
+	if err != nil {
+		return Response{}, err
+	}
+	v := view(c)
+	return Response{Connection: &v}, nil
+}
+
+func (h *Handler) get(ctx context.Context, k connection.Key, _ Request) (connection.Connection, error) {
+	return h.Reader.Get(ctx, k)
+}
+
+// list answers with the connections of one connection ID, or a page of those
+// with a status, or of all.
+func (h *Handler) list(ctx context.Context, req Request) (Response, error) {
+	var found []connection.Connection
+	var next string
+	var err error
+	switch status := connection.Status(req.Status); {
+	case req.ConnectionID != "" && !connection.ValidID(req.ConnectionID):
+		return Response{}, invalid("connection_id must be 1 to 256 of A-Z a-z 0-9 . _ : @ / -")
+	case req.ConnectionID != "":
+		found, err = h.Reader.List(ctx, req.ConnectionID)
+	case status != "" && status != connection.Active && status != connection.ReauthorizationRequired && status != connection.Disconnected:
+		return Response{}, invalid("status must be active, reauthorization_required or disconnected")
+	case req.Limit < 0 || req.Limit > 1000:
+		return Response{}, invalid("limit must be from 1 to 1000")
+	default:
+		limit := req.Limit
+		if limit == 0 {
+			limit = 100
+		}
+		found, next, err = h.Reader.ListByStatus(ctx, status, req.Cursor, limit)
+	}
+	if err != nil {
+		return Response{}, err
+	}
+	views := make([]View, len(found))
+	for i, c := range found {
+		views[i] = view(c)
+	}
+	return Response{Connections: views, Cursor: next}, nil
+}
+
+// disconnect revokes at the provider as far as it offers that, then marks the
+// connection and removes its tokens. Tokens that a refresh has stored in
+// between are revoked as well.
+func (h *Handler) disconnect(ctx context.Context, k connection.Key, _ Request) (connection.Connection, error) {
+	before, err := h.Reader.Get(ctx, k)
+	if err != nil {
+		return connection.Connection{}, err
+	}
+	h.revoke(ctx, before)
+	old, err := h.Writer.Disconnect(ctx, k, h.Now())
+	if err != nil {
+		return connection.Connection{}, err
+	}
+	if old.StoredFence != before.StoredFence {
+		h.revoke(ctx, old)
+	}
+	h.Log.InfoContext(ctx, "disconnected", "provider", k.Provider, "connection_id", k.ConnectionID)
+	return h.Reader.Get(ctx, k)
+}
+
+// revoke revokes the tokens of c, as far as that goes: a provider that fails
+// must not keep anybody from disconnecting.
+func (h *Handler) revoke(ctx context.Context, c connection.Connection) {
+	if c.AccessToken == "" && len(c.SealedRefreshToken) == 0 {
+		return
+	}
+	client, err := h.Secrets.Client(ctx, c.Provider)
+	if err == nil {
+		var refreshToken oauth.Secret
+		if keys, keysErr := h.Secrets.SealKeys(ctx); keysErr == nil && len(c.SealedRefreshToken) > 0 {
+			refreshToken, _ = c.RefreshToken(keys) // without it the access token is revoked
+		}
+		err = h.Tokens.Revoke(ctx, client, c.AccessToken, refreshToken)
+	}
+	if err != nil {
+		h.Log.WarnContext(ctx, "not revoked at the provider", "provider", c.Provider, "connection_id", c.ConnectionID, "err", err)
+	}
+}
+
+// invalid returns the error of a request that the caller must change.
+func invalid(detail string) *Error { return &Error{Type: "invalid_request", Detail: detail} }
+
+// errorFor is the one place where a failure becomes an answer. The text of err
+// stays in the log.
+func errorFor(err error) *Error {
+	var own *Error
+	var wire *oauth.Error
+	switch {
+	case errors.As(err, &own):
+		return own
+	case errors.Is(err, connection.ErrNotFound):
+		return &Error{Type: "not_found", Detail: "there is no such connection"}
+	case errors.Is(err, connection.ErrBadCursor):
+		return invalid("cursor is not one that list has answered with")
+	case errors.Is(err, oauth.ErrNotConfigured), oauth.RemedyFor(err) == oauth.Reconfigure:
+		return &Error{Type: "not_configured", Detail: "the provider's client credentials or the keys cannot be used: the log says which and why"}
+	case oauth.RemedyFor(err) == oauth.Reauthorize:
+		return &Error{Type: "refused", Detail: "the provider does not accept the grant"}
+	case errors.As(err, &wire):
+		return &Error{Type: "provider_unavailable", Detail: fmt.Sprintf("the provider did not answer as expected: %s; try again later", wire.Reason)}
+	}
+	return &Error{Type: "unavailable", Detail: "something that is needed is out of reach: try again in a moment"}
+}

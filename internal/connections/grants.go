@@ -1,0 +1,176 @@
+package connections
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/evergrant/evergrant/internal/connection"
+	"github.com/evergrant/evergrant/internal/oauth"
+	"github.com/evergrant/evergrant/pkg/providers"
+)
+
+// How long and how often a caller's refresh looks whether another one's has
+// ended.
+const (
+	patience = 20 * time.Second
+	lookEach = 250 * time.Millisecond
+)
+
+// refresh refreshes a connection now if the caller's token still needs it. All
+// callers who complain about one token cause one request: the refresh is
+// conditional on the stored tokens, and who comes second waits for the first.
+func (h *Handler) refresh(ctx context.Context, k connection.Key, req Request) (connection.Connection, error) {
+	c, err := h.Reader.Get(ctx, k)
+	if err != nil {
+		return connection.Connection{}, err
+	}
+	switch {
+	case c.Status == connection.Disconnected:
+		return connection.Connection{}, &Error{Type: "disconnected", Detail: "the connection was disconnected: connect again"}
+	case req.MinTTL < 0:
+		return connection.Connection{}, invalid("min_ttl must be a number of seconds")
+	case req.TokenSHA256 != "" && (len(req.TokenSHA256) != sha256.Size*2 || strings.Trim(req.TokenSHA256, "0123456789abcdef") != ""):
+		return connection.Connection{}, invalid("token_sha256 must be 64 digits of lower-case hex")
+	case !h.needed(c, req):
+		return c, nil
+	case c.Status == connection.ReauthorizationRequired:
+		return connection.Connection{}, &Error{Type: "reauthorization_required", Detail: "the provider has ended the grant: a person must connect again"}
+	case len(c.SealedRefreshToken) == 0 && !c.Issued:
+		return connection.Connection{}, &Error{Type: "not_refreshable", Detail: "the provider gave nothing to refresh this connection with: connect again when its token ends"}
+	}
+	if err := h.Renew(ctx, k, c.StoredFence); err != nil {
+		return connection.Connection{}, fmt.Errorf("refresh: %w", err)
+	}
+	return h.await(ctx, k, c.StoredFence)
+}
+
+// needed reports whether the token that the caller read is still the stored
+// one and does not serve the caller.
+func (h *Handler) needed(c connection.Connection, req Request) bool {
+	if req.TokenSHA256 != "" {
+		sum := sha256.Sum256([]byte(c.AccessToken.Reveal()))
+		return subtle.ConstantTimeCompare([]byte(hex.EncodeToString(sum[:])), []byte(req.TokenSHA256)) == 1
+	}
+	if req.MinTTL > 0 {
+		left := c.ExpiresAt.Sub(h.Now())
+		return !c.ExpiresAt.IsZero() && left < time.Duration(req.MinTTL)*time.Second
+	}
+	return true
+}
+
+// await returns the connection once its tokens are no longer those of
+// storedFence, or nobody is refreshing them.
+func (h *Handler) await(ctx context.Context, k connection.Key, storedFence int64) (connection.Connection, error) {
+	for until := h.Now().Add(patience); ; {
+		c, err := h.Reader.Get(ctx, k)
+		if err != nil {
+			return connection.Connection{}, err
+		}
+		now := h.Now()
+		switch {
+		case c.StoredFence != storedFence:
+			return c, nil
+		case !c.Lease.Held(now):
+			return connection.Connection{}, &Error{Type: "provider_unavailable", Detail: "another refresh of this connection has just failed: try again later"}
+		case !now.Before(until):
+			return connection.Connection{}, &Error{Type: "busy", Detail: "another refresh of this connection is under way: read the token again in a moment"}
+		}
+		select {
+		case <-ctx.Done():
+			return connection.Connection{}, fmt.Errorf("wait for refresh: %w", ctx.Err())
+		case <-time.After(lookEach):
+		}
+	}
+}
+
+// issue makes a connection by the client's own credentials.
+func (h *Handler) issue(ctx context.Context, k connection.Key, _ Request) (connection.Connection, error) {
+	client, err := h.Secrets.Client(ctx, k.Provider)
+	if err != nil {
+		return connection.Connection{}, err
+	}
+	if client.Provider.Issue == nil {
+		return connection.Connection{}, &Error{Type: "not_offered", Detail: client.Provider.Name + " issues no tokens without a user: connect in a browser"}
+	}
+	return h.store(ctx, k, client, func() (oauth.TokenSet, error) {
+		return oauth.WithCredentials(ctx, h.Secrets, client, func(c oauth.Client) (oauth.TokenSet, error) { return h.Tokens.Issue(ctx, c) })
+	})
+}
+
+// take imports a grant that was made elsewhere: a refresh token, proved by one
+// refresh, or a static access token, which is never due.
+func (h *Handler) take(ctx context.Context, k connection.Key, req Request) (connection.Connection, error) {
+	if (req.RefreshToken == "") == (req.AccessToken == "") {
+		return connection.Connection{}, invalid("import takes either refresh_token or access_token")
+	}
+	client, err := h.Secrets.Client(ctx, k.Provider)
+	if err != nil {
+		return connection.Connection{}, err
+	}
+	if req.AccessToken != "" {
+		if err := checkPrefix(client, req.AccessToken); err != nil {
+			return connection.Connection{}, err
+		}
+		return h.store(ctx, k, client, func() (oauth.TokenSet, error) {
+			return oauth.TokenSet{AccessToken: req.AccessToken, TokenType: "Bearer", IssuedAt: h.Now()}, nil
+		})
+	}
+	return h.store(ctx, k, client, func() (oauth.TokenSet, error) {
+		tokens, err := oauth.WithCredentials(ctx, h.Secrets, client, func(c oauth.Client) (oauth.TokenSet, error) {
+			return h.Tokens.Refresh(ctx, c, req.RefreshToken)
+		})
+		if tokens.RefreshToken == "" {
+			tokens.RefreshToken = req.RefreshToken
+		}
+		return tokens, err
+	})
+}
+
+// checkPrefix refuses a token that is marked as one of another environment.
+func checkPrefix(client oauth.Client, token oauth.Secret) error {
+	var marked providers.Environment
+	for _, e := range client.Provider.Environments {
+		if e.TokenPrefix != "" && strings.HasPrefix(token.Reveal(), e.TokenPrefix) && len(e.TokenPrefix) > len(marked.TokenPrefix) {
+			marked = e
+		}
+	}
+	if marked.Name != "" && marked.Name != client.Environment.Name {
+		return invalid(fmt.Sprintf("access_token is one of %s's %s environment, the client is of %s", client.Provider.Name, marked.Name, client.Environment.Name))
+	}
+	return nil
+}
+
+// store obtains a new grant, stores it and returns the connection. The keys
+// come first: what can fail fails before the provider answers.
+func (h *Handler) store(ctx context.Context, k connection.Key, client oauth.Client, obtain func() (oauth.TokenSet, error)) (connection.Connection, error) {
+	keys, err := h.Secrets.SealKeys(ctx)
+	if err != nil {
+		return connection.Connection{}, err
+	}
+	tokens, err := obtain()
+	if err != nil {
+		return connection.Connection{}, fmt.Errorf("obtain grant at %s: %w", k.Provider, err)
+	}
+	c, err := connection.New(k, client, tokens, keys, h.Shards)
+	if err != nil {
+		return connection.Connection{}, err
+	}
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		deadline = h.Now().Add(10 * time.Second)
+	}
+	err = connection.Persist(ctx, deadline.Add(-time.Second), h.Random, func(ctx context.Context) error {
+		_, err := h.Writer.Connect(ctx, c)
+		return err
+	})
+	if err != nil {
+		return connection.Connection{}, fmt.Errorf("store connection: %w", err)
+	}
+	h.Log.InfoContext(ctx, "connected", "provider", k.Provider, "connection_id", k.ConnectionID, "issued", c.Issued)
+	return h.Reader.Get(ctx, k)
+}

@@ -1,0 +1,59 @@
+package connections
+
+import (
+	"time"
+
+	"github.com/evergrant/evergrant/internal/connection"
+)
+
+// A View is a connection as callers see it: the attributes of the table under
+// their names there, without any token. Times are Unix seconds; absent ones
+// are not known or not set.
+type View struct {
+	ConnectionID     string            `json:"connection_id"`
+	Provider         string            `json:"provider"`
+	Status           connection.Status `json:"connection_status"`
+	ExpiresAt        int64             `json:"expires_at,omitzero"`
+	Scopes           []string          `json:"scopes,omitempty"`
+	RefreshExpiresAt int64             `json:"refresh_expires_at,omitzero"`
+	AccountID        string            `json:"account_id,omitempty"`
+	AccountLabel     string            `json:"account_label,omitempty"`
+	Metadata         map[string]string `json:"metadata,omitempty"`
+	Environment      string            `json:"environment,omitempty"`
+	ClientID         string            `json:"client_id,omitempty"`
+	ConnectedAt      int64             `json:"connected_at,omitzero"`
+	RefreshedAt      int64             `json:"refreshed_at,omitzero"`
+	UpdatedAt        int64             `json:"updated_at,omitzero"`
+	DueAt            int64             `json:"due_at,omitzero"`
+	Failure          *FailureView      `json:"failure,omitempty"`
+}
+
+// A FailureView is the run of failed refreshes that a connection is in.
+type FailureView struct {
+	Code   string `json:"code"`
+	Detail string `json:"detail,omitempty"`
+	Count  int    `json:"count"`
+	Since  int64  `json:"since,omitzero"`
+	Reason string `json:"reason,omitempty"`
+}
+
+func view(c connection.Connection) View {
+	v := View{
+		ConnectionID: c.ConnectionID, Provider: c.Provider, Status: c.Status,
+		ExpiresAt: unix(c.ExpiresAt), Scopes: c.Scopes, RefreshExpiresAt: unix(c.RefreshExpiresAt),
+		AccountID: c.Account.ID, AccountLabel: c.Account.Label, Metadata: c.Metadata,
+		Environment: c.Environment, ClientID: c.ClientID,
+		ConnectedAt: unix(c.ConnectedAt), RefreshedAt: unix(c.RefreshedAt), UpdatedAt: unix(c.UpdatedAt), DueAt: unix(c.Due.At),
+	}
+	if f := c.Failure; f.Count > 0 {
+		v.Failure = &FailureView{Code: f.Code, Detail: f.Detail, Count: f.Count, Since: unix(f.Since), Reason: f.Reason}
+	}
+	return v
+}
+
+func unix(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.Unix()
+}
