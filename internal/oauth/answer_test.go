@@ -189,7 +189,7 @@ var answerCases = []answerCase{
 	{name: "401 invalid_client", status: 401, body: `{"error":"invalid_client"}`, want: refused("invalid_client", Reconfigure)},
 	{name: "401 without a code", status: 401, body: `{"message":"no"}`, want: refused("", Retry)},
 	{name: "401 of Whisk's own code", provider: "whisk", status: 401, body: `{"code":"auth.tokenNotFound","message":"m"}`, want: refused("invalid_grant", Reauthorize)},
-	{name: "401 of Whisk's other code", provider: "whisk", status: 401, body: `{"code":"oauth.unauthorized"}`, want: refused("invalid_grant", Reauthorize)},
+	{name: "401 of Whisk's doubtful code", provider: "whisk", status: 401, body: `{"code":"oauth.unauthorized"}`, want: refused("invalid_client", Reconfigure)},
 	{name: "400 of a Whisk code that says nothing of the grant", provider: "whisk", status: 400, body: `{"code":"general.badRequest"}`, want: refused(unrecognized, Retry)},
 	{name: "400 of Whatnot's list of messages", provider: "whatnot", status: 400, body: `{"errors":[{"message":"` + canary + `"}]}`, want: refused("", Retry)},
 	{name: "200 of Whatnot's list of messages", provider: "whatnot", body: `{"errors":[{"message":"m"}]}`, want: ambiguous},

@@ -210,7 +210,7 @@ func mustBeDiscreet(t *testing.T, err error) {
 			mustNotShow(t, how, text, clientSecret, code, refreshToken, accessToken, verifier, canary)
 			for _, part := range []string{"://", "/token", "/prepare", "keep=1", "secret="} {
 				if strings.Contains(text, part) {
-					t.Errorf("%s shows %s of the URL: %s", how, part, text)
+					t.Fatalf("%s shows %s of the URL: %s", how, part, text)
 				}
 			}
 		}

@@ -69,8 +69,7 @@ func mustNotShow(t *testing.T, how, text string, secrets ...string) {
 	for _, secret := range secrets {
 		for _, form := range encodings(secret) {
 			if strings.Contains(text, form) {
-				t.Errorf("%s shows a secret as %q: %s", how, form, text)
-				return
+				t.Fatalf("%s shows a secret as %q: %s", how, form, text)
 			}
 		}
 	}
