@@ -1,0 +1,137 @@
+package rules
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/evergrant/evergrant/"
+
+// The packages that handlers and adapters may build on.
+var base = []string{"internal/oauth", "internal/connection", "internal/seal", "pkg/providers"}
+
+// allowed says which packages of the project each package may import. One that
+// is not here may not exist. Dependencies point one way: functions → handlers
+// and adapters → oauth, connection, providers.
+var allowed = map[string][]string{
+	"pkg/providers": {},
+	"pkg/connect":   {},
+	"pkg/tokens":    {},
+
+	"internal/seal":       {},
+	"internal/settings":   {},
+	"internal/awsenv":     {},
+	"internal/web":        {},
+	"internal/rules":      {},
+	"internal/eventtest":  {},
+	"internal/template":   {},
+	"internal/simulator":  {},
+	"internal/oauth":      {"pkg/providers"},
+	"internal/connection": {"internal/oauth", "internal/seal", "pkg/providers"},
+
+	"internal/authrequest": base,
+	"internal/authorize":   append(base, "internal/web", "internal/authrequest", "pkg/connect"),
+	"internal/callback":    append(base, "internal/web", "internal/authrequest"),
+	"internal/refresh":     base,
+	"internal/connections": base,
+
+	"internal/dynamo":         base,
+	"internal/bolt":           base,
+	"internal/secrets":        base,
+	"internal/connectiontest": base,
+	"internal/dynamotest":     append(base, "internal/template", "internal/dynamo"),
+	"internal/lambdatest":     {"internal/dynamotest", "internal/simulator", "internal/template"},
+
+	"functions/authorize":   append(base, "internal/authorize", "internal/awsenv", "internal/secrets", "internal/settings"),
+	"functions/callback":    append(base, "internal/callback", "internal/awsenv", "internal/secrets", "internal/settings", "internal/dynamo"),
+	"functions/refresh":     append(base, "internal/refresh", "internal/awsenv", "internal/secrets", "internal/settings", "internal/dynamo"),
+	"functions/connections": append(base, "internal/connections", "internal/refresh", "internal/awsenv", "internal/secrets", "internal/settings", "internal/dynamo"),
+
+	"internal/local": append(base, "internal/authorize", "internal/callback", "internal/refresh", "internal/connections", "internal/web", "internal/bolt", "internal/simulator", "internal/settings", "pkg/connect"),
+	"cmd/evergrant":  append(base, "internal/local", "internal/connections", "pkg/connect"),
+}
+
+// A listed package, as `go list -json` has it.
+type listed struct {
+	ImportPath string
+	Imports    []string
+	Deps       []string
+}
+
+func packages(t *testing.T) []listed {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps=false", "-json=ImportPath,Imports,Deps", module+"...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var all []listed
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p listed
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+}
+
+func TestDependenciesPointOneWay(t *testing.T) {
+	seen := map[string]bool{}
+	for _, p := range packages(t) {
+		name := strings.TrimPrefix(p.ImportPath, module)
+		may, ok := allowed[name]
+		if !ok {
+			t.Errorf("%s is a new package: say in this test what it may import", name)
+		}
+		seen[name] = true
+		for _, i := range p.Imports {
+			if of, ours := strings.CutPrefix(i, module); ours && !slices.Contains(may, of) {
+				t.Errorf("%s imports %s", name, of)
+			}
+		}
+	}
+	if len(seen) < 10 {
+		t.Errorf("only %d packages listed", len(seen))
+	}
+}
+
+// Handlers run in tests without the AWS SDK, and neither they nor what they
+// build on reach an adapter, at any depth.
+func TestHandlersAreFreeOfTheAWSSDK(t *testing.T) {
+	free := []string{"internal/authorize", "internal/callback", "internal/refresh", "internal/connections", "internal/oauth", "internal/connection", "internal/web", "internal/simulator", "internal/connectiontest"}
+	checked := 0
+	for _, p := range packages(t) {
+		if !slices.Contains(free, strings.TrimPrefix(p.ImportPath, module)) {
+			continue
+		}
+		checked++
+		for _, d := range p.Deps {
+			if strings.HasPrefix(d, "github.com/aws/aws-sdk-go-v2") || d == "go.etcd.io/bbolt" {
+				t.Errorf("%s depends on %s", p.ImportPath, d)
+			}
+		}
+	}
+	if checked != len(free) {
+		t.Errorf("%d of %d packages found", checked, len(free))
+	}
+}
+
+// pkg/providers, which everybody builds on, needs the standard library alone.
+func TestProvidersNeedTheStandardLibraryAlone(t *testing.T) {
+	for _, p := range packages(t) {
+		if p.ImportPath != module+"pkg/providers" {
+			continue
+		}
+		for _, d := range p.Imports {
+			if first, _, _ := strings.Cut(d, "/"); strings.Contains(first, ".") {
+				t.Errorf("pkg/providers imports %s", d)
+			}
+		}
+	}
+}
