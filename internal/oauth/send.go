@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+	"unicode"
 )
 
 // maxAnswer is the most that is read of an answer, in bytes.
@@ -26,6 +27,10 @@ type answer struct {
 	body       []byte
 	retryAfter time.Duration
 }
+
+// errBroken stands for what package net/http says of a broken answer: it quotes
+// the answer.
+var errBroken = errors.New("the connection broke or carried no HTTP")
 
 // errPrivate stops a connection to an address that no provider should have.
 var errPrivate = errors.New("the address is loopback, link-local or private; ALLOW_PRIVATE_PROVIDERS=true allows it")
@@ -80,9 +85,40 @@ func (t *TokenClient) send(ctx context.Context, timeout time.Duration, method, t
 		GetConn: func(string) { asked.Store(true) },
 		GotConn: func(httptrace.GotConnInfo) { got.Store(true) },
 	})
-	req, err := http.NewRequestWithContext(ctx, method, to, strings.NewReader(form.Encode()))
+	req, err := newRequest(ctx, method, to, form, authorization)
 	if err != nil {
-		return answer{}, &Error{NotSent: true, Reason: "the endpoint is not a URL"}
+		return answer{}, err
+	}
+	// Not t.HTTP.Do: it reads the Location header before it asks whether to
+	// follow it, and fails with its text where that is no URL.
+	resp, err := t.transport().RoundTrip(req)
+	if err != nil {
+		return answer{}, &Error{NotSent: asked.Load() && !got.Load(), Reason: "no answer", Err: cause(err, got.Load())}
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	a := answer{status: resp.StatusCode, body: body, retryAfter: retryAfter(resp.Header.Get("Retry-After"), t.Now())}
+	switch {
+	case err != nil:
+		return answer{}, &Error{Status: a.status, Reason: "the answer broke off", RetryAfter: a.retryAfter, Err: cause(err, true)}
+	case len(body) > maxAnswer:
+		return answer{}, &Error{Status: a.status, Reason: "the answer is larger than 64 KiB", RetryAfter: a.retryAfter}
+	}
+	return a, nil
+}
+
+// newRequest returns a request that is fit to be sent once. Its errors are of
+// type *Error: nothing was sent.
+func newRequest(ctx context.Context, method, to string, form url.Values, authorization string) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, method, to, strings.NewReader(form.Encode()))
+	if err != nil || req.URL.Host == "" {
+		return nil, &Error{NotSent: true, Reason: "the endpoint is not a URL"}
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, &Error{NotSent: true, Reason: "no time is left", Err: err}
+	}
+	if strings.ContainsFunc(authorization, unicode.IsControl) {
+		return nil, &Error{NotSent: true, Reason: "the secret or token has a character that no header can carry"}
 	}
 	req.GetBody = nil // nothing may send it a second time
 	if form != nil {
@@ -93,30 +129,35 @@ func (t *TokenClient) send(ctx context.Context, timeout time.Duration, method, t
 	}
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", "evergrant")
-
-	resp, err := t.HTTP.Do(req)
-	if err != nil {
-		return answer{}, &Error{NotSent: asked.Load() && !got.Load(), Reason: "no answer", Err: withoutURL(err)}
-	}
-	defer func() { _ = resp.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
-	a := answer{status: resp.StatusCode, body: body, retryAfter: retryAfter(resp.Header.Get("Retry-After"), t.Now())}
-	switch {
-	case err != nil:
-		return answer{}, &Error{Status: a.status, Reason: "the answer broke off", RetryAfter: a.retryAfter, Err: withoutURL(err)}
-	case len(body) > maxAnswer:
-		return answer{}, &Error{Status: a.status, Reason: "the answer is larger than 64 KiB", RetryAfter: a.retryAfter}
-	}
-	return a, nil
+	return req, nil
 }
 
-// withoutURL strips what package net/http puts around an error: the URL.
-func withoutURL(err error) error {
-	var wrapped *url.Error
-	for errors.As(err, &wrapped) {
-		err = wrapped.Err
+func (t *TokenClient) transport() http.RoundTripper {
+	if t.HTTP.Transport == nil {
+		return http.DefaultTransport
 	}
-	return err
+	return t.HTTP.Transport
+}
+
+// cause returns what may be said of a failure: all of it as long as there is no
+// connection, then only what does not come from the provider.
+func cause(err error, connected bool) error {
+	var op *net.OpError
+	var wrapped *url.Error
+	switch {
+	case errors.As(err, &wrapped):
+		return cause(wrapped.Err, connected)
+	case !connected:
+		return err
+	case errors.As(err, &op):
+		return op
+	}
+	for _, known := range []error{context.Canceled, context.DeadlineExceeded, io.ErrUnexpectedEOF, io.EOF} {
+		if errors.Is(err, known) {
+			return known
+		}
+	}
+	return errBroken
 }
 
 // retryAfter reads a Retry-After header, in seconds or as a date (RFC 9110

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/evergrant/evergrant/pkg/providers"
 )
 
 // says is a transport that answers everything with this body.
@@ -171,6 +173,117 @@ func TestUnknown(t *testing.T) {
 	}
 }
 
+// Package net/http quotes a broken answer in its errors, and an answer may
+// repeat what it was sent.
+func TestErrorsDoNotQuoteTheAnswer(t *testing.T) {
+	tests := map[string]string{
+		"no HTTP":                 canary + "\r\n\r\n",
+		"status":                  "HTTP/1.1 " + canary + "\r\n\r\n",
+		"version":                 canary + " 200 OK\r\n\r\n",
+		"status text":             "HTTP/1.1 400 " + canary + "\r\n\r\n",
+		"header line":             "HTTP/1.1 200 OK\r\n" + canary + "\r\n\r\n",
+		"header name":             "HTTP/1.1 200 OK\r\n" + canary + " \x00: x\r\n\r\n",
+		"header value":            "HTTP/1.1 200 OK\r\nX: " + canary + "\x00\r\n\r\n",
+		"length":                  "HTTP/1.1 200 OK\r\nContent-Length: " + canary + "\r\n\r\n",
+		"two lengths":             "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: " + canary + "\r\n\r\n",
+		"transfer encoding":       "HTTP/1.1 200 OK\r\nTransfer-Encoding: " + canary + "\r\n\r\n",
+		"chunk":                   "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + canary + "\r\n",
+		"trailer":                 "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X\r\n\r\n0\r\n" + canary + "\r\n\r\n",
+		"location that is no URL": "HTTP/1.1 302 Found\r\nLocation: http://%zz/" + canary + "\r\nContent-Length: 0\r\n\r\n",
+		"retry after":             "HTTP/1.1 503 x\r\nRetry-After: " + canary + "\r\nContent-Length: 0\r\n\r\n",
+	}
+	for _, op := range operations {
+		for name, raw := range tests {
+			t.Run(op.name+"/"+name, func(t *testing.T) {
+				s := serve(t, cut(raw))
+				_, err := op.call(t.Context(), newTokenClient(), newClient(t, everything, s.URL, nil))
+				s.wantOne(t)
+				if e := wire(t, err); e.NotSent {
+					t.Errorf("it was sent, but: %+v", e)
+				}
+			})
+		}
+	}
+}
+
+// A redirect means that an endpoint is wrong, whatever it points to.
+func TestARedirectToNoURLIsARedirect(t *testing.T) {
+	s := serve(t, cut("HTTP/1.1 302 Found\r\nLocation: http://%zz/\r\nContent-Length: 0\r\n\r\n"))
+	_, err := refresh(t.Context(), newTokenClient(), newClient(t, plain, s.URL, nil))
+	if e := wire(t, err); e.Status != 302 || RemedyFor(err) != Reconfigure || Unknown(err) {
+		t.Errorf("status = %d, remedy = %d, unknown = %v: %v", e.Status, RemedyFor(err), Unknown(err), err)
+	}
+}
+
+// Also a client that somebody else made follows no redirect.
+func TestNoClientFollowsRedirects(t *testing.T) {
+	elsewhere := serve(t, func(http.ResponseWriter, *http.Request) {})
+	s := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Location", elsewhere.URL)
+		w.WriteHeader(http.StatusSeeOther)
+	})
+	for _, op := range operations {
+		tc := &TokenClient{HTTP: &http.Client{Transport: NewHTTPClient(true).Transport}, Now: time.Now}
+		_, err := op.call(t.Context(), tc, newClient(t, everything, s.URL, nil))
+		if e := wire(t, err); e.Status != http.StatusSeeOther {
+			t.Errorf("%s: %+v", op.name, e)
+		}
+	}
+	if n := elsewhere.conns.Load(); n != 0 {
+		t.Errorf("%d connections to where the redirect points", n)
+	}
+}
+
+// A caller that has no time left has sent nothing.
+func TestNotSentWhenNoTimeIsLeft(t *testing.T) {
+	s := serve(t, func(http.ResponseWriter, *http.Request) {})
+	ctx, giveUp := context.WithCancel(t.Context())
+	giveUp()
+	for _, op := range operations {
+		_, err := op.call(ctx, newTokenClient(), newClient(t, everything, s.URL, nil))
+		if e := wire(t, err); !e.NotSent || Unknown(err) || !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: not sent = %v, unknown = %v: %v", op.name, e.NotSent, Unknown(err), err)
+		}
+	}
+	if n := s.conns.Load(); n != 0 {
+		t.Errorf("%d connections", n)
+	}
+}
+
+// A token with a line break would add a header of its own.
+func TestNotSentWhereTheHeaderCannotCarryIt(t *testing.T) {
+	s := serve(t, func(http.ResponseWriter, *http.Request) {})
+	c := newClient(t, definition(t, "whatnot"), s.URL, nil)
+	broken := c
+	broken.Secret = clientSecret + "\r\nX: y"
+	_, exchanged := exchange(t.Context(), newTokenClient(), broken)
+	_, asked := newTokenClient().Account(t.Context(), c, accessToken+"\n")
+	revoked := newTokenClient().Revoke(t.Context(), c, accessToken+"\x00", "")
+	for name, err := range map[string]error{"exchange": exchanged, "account": asked, "revoke": revoked} {
+		if e := wire(t, err); !e.NotSent || Unknown(err) {
+			t.Errorf("%s: not sent = %v, unknown = %v: %v", name, e.NotSent, Unknown(err), err)
+		}
+	}
+	if n := len(s.seen()); n != 0 {
+		t.Errorf("%d requests", n)
+	}
+}
+
+// A definition or client without the endpoint must not look like a request
+// whose outcome is unknown.
+func TestNotSentWithoutAnEndpoint(t *testing.T) {
+	for _, endpoint := range []string{"", "/token", "http://%zz/?secret=" + canary, "https:token"} {
+		c := Client{Provider: everything, ID: clientID, Secret: clientSecret}
+		c.Endpoints = providers.Endpoints{TokenURL: endpoint, PrepareURL: endpoint}
+		for _, name := range []string{"exchange", "refresh", "issue", "prepare"} {
+			_, err := find(t, name).call(t.Context(), newTokenClient(), c)
+			if e := wire(t, err); !e.NotSent || Unknown(err) {
+				t.Errorf("%s of %q: %+v", name, endpoint, e)
+			}
+		}
+	}
+}
+
 // A caller that gives up while the provider works knows nothing.
 func TestUnknownWhenTheCallerGivesUp(t *testing.T) {
 	for _, op := range operations {
@@ -275,7 +388,7 @@ func TestRetryAfter(t *testing.T) {
 		"Monday, 23-Nov-26 12:00:30 GMT": 30 * time.Second, // RFC 850
 		"Mon Nov 23 12:00:30 2026":       30 * time.Second, // asctime
 		"Mon, 23 Nov 2026 11:00:00 GMT":  0,
-		"23 Nov 2026":                    0,
+		"23 Nov 2026": 0,
 	}
 	for header, want := range tests {
 		if got := retryAfter(header, noon); got != want {
