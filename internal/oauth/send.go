@@ -10,6 +10,7 @@ import (
 	"net/http/httptrace"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -69,10 +70,29 @@ func refusePrivate(_, address string, _ syscall.RawConn) error {
 	return nil
 }
 
+// reserved are the ranges that package netip takes for public.
+var reserved = []netip.Prefix{
+	netip.MustParsePrefix("0.0.0.0/8"),      // this network (RFC 1122 section 3.2.1.3)
+	netip.MustParsePrefix("100.64.0.0/10"),  // between a carrier and its customers (RFC 6598)
+	netip.MustParsePrefix("192.0.0.0/24"),   // protocol assignments (RFC 6890)
+	netip.MustParsePrefix("198.18.0.0/15"),  // benchmarks (RFC 2544)
+	netip.MustParsePrefix("240.0.0.0/4"),    // for the future (RFC 1112 section 4)
+	netip.MustParsePrefix("64:ff9b:1::/48"), // local translation to IPv4 (RFC 8215)
+	netip.MustParsePrefix("2002::/16"),      // 6to4, which holds any IPv4 address (RFC 3056)
+	netip.MustParsePrefix("fec0::/10"),      // site-local (RFC 3879)
+}
+
+// nat64 holds IPv4 addresses in its last four bytes (RFC 6052).
+var nat64 = netip.MustParsePrefix("64:ff9b::/96")
+
 func public(a netip.Addr) bool {
 	a = a.Unmap()
-	cgnat := netip.MustParsePrefix("100.64.0.0/10") // RFC 6598
-	return a.IsGlobalUnicast() && !a.IsPrivate() && !cgnat.Contains(a)
+	if nat64.Contains(a) {
+		b := a.As16()
+		a = netip.AddrFrom4([4]byte(b[12:]))
+	}
+	contains := func(p netip.Prefix) bool { return p.Contains(a) }
+	return a.IsGlobalUnicast() && !a.IsPrivate() && !slices.ContainsFunc(reserved, contains)
 }
 
 // send makes one request and reads its answer. Its errors are of type *Error

@@ -350,12 +350,14 @@ func TestNoProxy(t *testing.T) {
 func TestPrivateAddressesAreRefused(t *testing.T) {
 	tests := map[string]bool{
 		"8.8.8.8:443": true, "1.1.1.1:443": true, "172.15.255.255:443": true, "172.32.0.1:443": true, "100.63.255.255:443": true,
-		"100.128.0.1:443": true, "[2606:4700::1111]:443": true, "[::ffff:8.8.8.8]:443": true,
+		"100.128.0.1:443": true, "[64:ff9b::808:808]:443": true, "[2606:4700::1111]:443": true, "[::ffff:8.8.8.8]:443": true,
 		"127.0.0.1:443": false, "127.8.8.8:443": false, "10.0.0.1:443": false, "10.255.255.255:80": false, "172.16.0.1:443": false,
 		"172.31.255.255:443": false, "192.168.1.1:443": false, "169.254.169.254:80": false, "169.254.170.2:80": false,
 		"100.64.0.1:443": false, "100.127.255.255:443": false, "0.0.0.0:443": false, "255.255.255.255:443": false, "224.0.0.1:443": false,
 		"[::1]:443": false, "[::]:443": false, "[fd00::1]:443": false, "[fd00:ec2::254]:80": false, "[fc00::1]:443": false, "[fe80::1%eth0]:443": false,
 		"[ff02::1]:443": false, "[::ffff:127.0.0.1]:443": false, "[::ffff:10.0.0.1]:443": false, "[::ffff:169.254.169.254]:80": false, "[::ffff:100.64.0.1]:443": false,
+		"0.1.2.3:443": false, "192.0.0.1:443": false, "198.18.0.1:443": false, "240.0.0.1:443": false, "[64:ff9b::a9fe:a9fe]:80": false,
+		"[64:ff9b::7f00:1]:443": false, "[64:ff9b:1::1]:443": false, "[2002:7f00:1::]:443": false, "[fec0::1]:443": false,
 		"": false, "localhost:443": false, "8.8.8.8": false,
 	}
 	for address, public := range tests {
