@@ -202,6 +202,8 @@ var answerCases = []answerCase{
 	{name: "429 with seconds", status: 429, retryAfter: "120", want: outcome{retryAfter: 2 * time.Minute}},
 	{name: "429 with a date", status: 429, retryAfter: "Mon, 23 Nov 2026 12:01:00 GMT", want: outcome{retryAfter: time.Minute}},
 	{name: "429 with a date that is over", status: 429, retryAfter: "Mon, 23 Nov 2026 11:59:00 GMT", want: refused("", Retry)},
+	{name: "429 with an absurd time", status: 429, retryAfter: "99999999999999999999", want: outcome{retryAfter: 24 * hour}},
+	{name: "429 with an absurd date", status: 429, retryAfter: "Fri, 31 Dec 9999 23:59:59 GMT", want: outcome{retryAfter: 24 * hour}},
 	{name: "429 with garbage", status: 429, retryAfter: "soon", want: refused("", Retry)},
 	{name: "500", status: 500, body: "<html>", want: ambiguous},
 	{name: "500 that claims invalid_grant", status: 500, body: `{"error":"invalid_grant"}`, want: ambiguous},

@@ -22,6 +22,10 @@ import (
 // maxAnswer is the most that is read of an answer, in bytes.
 const maxAnswer = 64 << 10
 
+// maxRetryAfter is the longest that a provider is believed to want: whoever
+// asks for more has made a mistake that must not cost a grant.
+const maxRetryAfter = 24 * time.Hour
+
 // An answer is what came back, read whole.
 type answer struct {
 	status     int
@@ -181,14 +185,16 @@ func cause(err error, connected bool) error {
 }
 
 // retryAfter reads a Retry-After header, in seconds or as a date (RFC 9110
-// section 10.2.3); 0 where it says nothing usable.
+// section 10.2.3); 0 where it says nothing usable, a day where it asks for more.
 func retryAfter(header string, now time.Time) time.Duration {
-	if s, err := strconv.Atoi(strings.TrimSpace(header)); err == nil {
-		return time.Duration(min(max(s, 0), 1<<30)) * time.Second
+	header = strings.TrimSpace(header)
+	s, err := strconv.Atoi(header)
+	if err == nil || errors.Is(err, strconv.ErrRange) {
+		return time.Duration(min(max(s, 0), int(maxRetryAfter/time.Second))) * time.Second
 	}
 	at, err := http.ParseTime(header)
 	if err != nil {
 		return 0
 	}
-	return max(at.Sub(now), 0)
+	return min(max(at.Sub(now), 0), maxRetryAfter)
 }

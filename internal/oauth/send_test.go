@@ -390,6 +390,8 @@ func TestRetryAfter(t *testing.T) {
 		"Monday, 23-Nov-26 12:00:30 GMT": 30 * time.Second, // RFC 850
 		"Mon Nov 23 12:00:30 2026":       30 * time.Second, // asctime
 		"Mon, 23 Nov 2026 11:00:00 GMT":  0,
+		"86401":                          24 * time.Hour, "99999999999999999999999": 24 * time.Hour, "-99999999999999999999999": 0,
+		"Fri, 31 Dec 9999 23:59:59 GMT": 24 * time.Hour, "Thu, 01 Jan 1970 00:00:00 GMT": 0,
 		"23 Nov 2026": 0,
 	}
 	for header, want := range tests {
