@@ -68,7 +68,8 @@ func (t *TokenClient) Refresh(ctx context.Context, c Client, refreshToken Secret
 	})
 }
 
-// Issue asks for a token for the client itself, without a user.
+// Issue asks for a token for the client itself, without a user. Where the
+// provider offers no such grant, nothing is sent.
 func (t *TokenClient) Issue(ctx context.Context, c Client) (TokenSet, error) {
 	tokens, err := t.issue(ctx, c)
 	tokens.Issued = err == nil
@@ -76,6 +77,9 @@ func (t *TokenClient) Issue(ctx context.Context, c Client) (TokenSet, error) {
 }
 
 func (t *TokenClient) issue(ctx context.Context, c Client) (TokenSet, error) {
+	if c.Provider.Issue == nil {
+		return TokenSet{}, &Error{NotSent: true, Code: "unsupported_grant_type", Reason: "the provider gives no token without a person"}
+	}
 	if c.Provider.Issue.Params != nil {
 		params := providers.Expand(c.Provider.Issue.Params, c.ID, c.Secret.Reveal(), "")
 		a, err := t.get(ctx, ExchangeTimeout, c.Endpoints.TokenURL, params, "")
@@ -92,12 +96,14 @@ func (t *TokenClient) issue(ctx context.Context, c Client) (TokenSet, error) {
 }
 
 // Revoke ends a grant at the provider, as far as it offers that: nil where it
-// offers nothing. refreshToken may be empty.
+// offers nothing. Either token may be empty; where the provider needs the one
+// that is, there is nothing to revoke.
 func (t *TokenClient) Revoke(ctx context.Context, c Client, accessToken, refreshToken Secret) error {
-	if c.Endpoints.RevocationURL == "" {
+	asUser := c.Provider.Revocation == providers.RevokeWithAccount
+	if c.Endpoints.RevocationURL == "" || (accessToken == "" && (refreshToken == "" || asUser)) {
 		return nil
 	}
-	if c.Provider.Revocation == providers.RevokeWithAccount {
+	if asUser {
 		a, err := t.send(ctx, ExchangeTimeout, http.MethodPost, c.Endpoints.RevocationURL, nil, bearer(accessToken))
 		return refusal(c, a, err)
 	}
@@ -130,8 +136,12 @@ func (t *TokenClient) Account(ctx context.Context, c Client, accessToken Secret)
 }
 
 // Prepare makes the call that must precede the redirect and returns the URL to
-// send the browser to. That URL must be on the host of the PrepareURL.
+// send the browser to. That URL must be on the host of the PrepareURL. Where
+// the provider wants no such call, nothing is sent.
 func (t *TokenClient) Prepare(ctx context.Context, c Client, callbackURL string) (string, error) {
+	if c.Provider.Prepare == nil {
+		return "", &Error{NotSent: true, Code: "invalid_request", Reason: "the provider wants no call before the redirect"}
+	}
 	params := providers.Expand(c.Provider.Prepare.Params, c.ID, c.Secret.Reveal(), callbackURL)
 	a, err := t.get(ctx, ExchangeTimeout, c.Endpoints.PrepareURL, params, "")
 	if err != nil {

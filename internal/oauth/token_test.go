@@ -312,6 +312,33 @@ func TestRevokeWhereNothingIsOffered(t *testing.T) {
 	}
 }
 
+// What a person has disconnected before holds no token any more.
+func TestRevokeWithoutTheTokenThatItTakes(t *testing.T) {
+	s := serve(t, func(http.ResponseWriter, *http.Request) {})
+	for id, refresh := range map[string]Secret{"plain": "", "whatnot": refreshToken} {
+		if err := newTokenClient().Revoke(t.Context(), newClient(t, definition(t, id), s.URL, nil), "", refresh); err != nil {
+			t.Errorf("%s: %v", id, err)
+		}
+	}
+	if n := len(s.seen()); n != 0 {
+		t.Errorf("%d requests that say nothing", n)
+	}
+}
+
+// A call that a provider does not have is the caller's mistake.
+func TestCallsThatAProviderDoesNotHave(t *testing.T) {
+	s := serve(t, func(http.ResponseWriter, *http.Request) {})
+	for _, name := range []string{"issue", "prepare"} {
+		_, err := find(t, name).call(t.Context(), newTokenClient(), newClient(t, plain, s.URL, nil))
+		if e := wire(t, err); !e.NotSent || RemedyFor(err) != Reconfigure {
+			t.Errorf("%s: %+v", name, e)
+		}
+	}
+	if n := len(s.seen()); n != 0 {
+		t.Errorf("%d requests", n)
+	}
+}
+
 // The client credentials grant of RFC 6749 section 4.4 is the zero Issue.
 func TestIssueByTheStandard(t *testing.T) {
 	s := serve(t, func(w http.ResponseWriter, _ *http.Request) {
