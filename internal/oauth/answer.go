@@ -239,7 +239,7 @@ func scopes(v any) []string {
 // parseAnswer reads an answer by its look, whatever its Content-Type says: a
 // JSON object, else a form.
 func parseAnswer(body []byte) (object, error) {
-	body = bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")))
+	body = bytes.TrimSpace(bytes.TrimPrefix(body, byteOrderMark))
 	switch {
 	case len(body) == 0:
 		return nil, errors.New("the answer is empty")

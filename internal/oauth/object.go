@@ -22,9 +22,13 @@ const maxDepth = 16
 // can say which of them counts. It reads as no text, no number and no list.
 type conflict struct{}
 
+// byteOrderMark precedes the texts of some Windows software, against RFC 8259
+// section 8.1.
+var byteOrderMark = []byte("\xef\xbb\xbf")
+
 // parseObject reads one JSON object and nothing after it.
 func parseObject(b []byte) (object, error) {
-	dec := json.NewDecoder(bytes.NewReader(b))
+	dec := json.NewDecoder(bytes.NewReader(bytes.TrimPrefix(b, byteOrderMark)))
 	dec.UseNumber()
 	v, err := parseValue(dec, 0)
 	if err != nil {

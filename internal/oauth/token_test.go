@@ -220,6 +220,7 @@ func TestAccount(t *testing.T) {
 		{"Whiplash names a number and a mail address", "whiplash", 200, `{"id":4711,"email":"ops@shop.example","role":"admin"}`, Account{ID: "4711", Label: "ops@shop.example"}, false},
 		{"Whisk nests the user", "whisk", 200, `{"user":{"id":"u-1","email":"cook@kitchen.example","phone":""}}`, Account{ID: "u-1", Label: "cook@kitchen.example"}, false},
 		{"Whatnot names a user", "whatnot", 200, `{"id":"VXNlcjox","username":"seller"}`, Account{ID: "VXNlcjox", Label: "seller"}, false},
+		{"a byte order mark", "whatnot", 200, "\ufeff" + `{"id":"1"}`, Account{ID: "1"}, false},
 		{"members are missing", "whisk", 200, `{"user":null}`, Account{}, false},
 		{"members are of odd types", "whatnot", 200, `{"id":{"x":1},"username":["a"]}`, Account{}, false},
 		{"a number keeps all its digits", "whatnot", 200, `{"id":12345678901234567890}`, Account{ID: "12345678901234567890"}, false},
@@ -417,6 +418,7 @@ func TestPrepare(t *testing.T) {
 		ok     bool
 	}{
 		{"the documented answer", 200, `{"LoginURL":"http://HOST/Login.aspx","SessionID":"4153bade","RedirectURI":"http://HOST/Login.aspx?4153bade"}`, true},
+		{"a byte order mark", 200, "\ufeff" + `{"RedirectURI":"http://HOST/Login.aspx?4153bade"}`, true},
 		{"another host", 200, `{"RedirectURI":"http://evil.example/Login.aspx?4153bade"}`, false},
 		{"another host that begins alike", 200, `{"RedirectURI":"http://HOST.evil.example/"}`, false},
 		{"another port", 200, `{"RedirectURI":"http://127.0.0.1:1/"}`, false},
