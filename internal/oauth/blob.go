@@ -40,11 +40,16 @@ func ParseBlob(b providers.Blob, raw Secret, now time.Time) (TokenSet, error) {
 }
 
 // ImplicitTokens makes a token set of an implicit grant's parameters (RFC 6749
-// section 4.2.2). There is never a refresh token.
+// section 4.2.2). There is never a refresh token. A token of another type than
+// Bearer is an error: nobody here could use it (section 7.1).
 func ImplicitTokens(c Client, accessToken Secret, tokenType, expiresIn, scope string, now time.Time) (TokenSet, error) {
 	d := object{"access_token": accessToken.Reveal(), "token_type": tokenType, "expires_in": expiresIn}
 	if scope != "" {
 		d["scope"] = scope
 	}
-	return tokensFrom(c, d, now)
+	t, err := tokensFrom(c, d, now)
+	if err == nil && t.TokenType != "Bearer" {
+		return TokenSet{}, errors.New("token_type is not Bearer")
+	}
+	return t, err
 }

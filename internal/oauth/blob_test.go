@@ -109,6 +109,7 @@ func TestImplicitTokens(t *testing.T) {
 		{"bare", "at", "", "", "", outcome{access: "at"}},
 		{"expires_in garbage", "at", "Bearer", "soon", "", outcome{access: "at"}},
 		{"no token", "", "Bearer", "60", "", outcome{}},
+		{"a token of a type that nobody here understands", "at", "MAC", "60", "", outcome{}},
 	}
 	c := Client{Provider: definition(t, "whisk"), ResponseType: "token"}
 	for _, tt := range tests {

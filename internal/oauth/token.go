@@ -54,7 +54,7 @@ func (t *TokenClient) Exchange(ctx context.Context, c Client, r AuthorizationReq
 		form.Set("code_verifier", r.Verifier.Reveal())
 	}
 	tokens, err := t.post(ctx, ExchangeTimeout, c, form)
-	if err == nil && !strings.EqualFold(tokens.TokenType, "Bearer") {
+	if err == nil && tokens.TokenType != "Bearer" {
 		return TokenSet{}, &Error{Status: http.StatusOK, Reason: "token_type is not Bearer"}
 	}
 	return tokens, err
