@@ -106,7 +106,7 @@ func decode(key, row []byte) (connection.Connection, error) {
 
 // save writes the row of c.
 func save(tx *bbolt.Tx, c connection.Connection) error {
-	row, err := json.Marshal(recordOf(c))
+	row, err := json.Marshal(recordOf(c)) //nolint:gosec // The store is where tokens go.
 	if err != nil {
 		return fmt.Errorf("row %q: %w", rowKey(c.Key), err)
 	}

@@ -56,7 +56,7 @@ func (s *Store) Commit(ctx context.Context, c connection.Connection) error {
 		id := c.Lease.ID
 		c.Lease = connection.Lease{}
 		switch {
-		case old.Fence == c.Fence && old.Lease.ID == id:
+		case old.Fence == c.Fence && old.Lease.ID == id && id != "":
 			return c, nil
 		case old.Fence == c.Fence && old.Lease.ID == "" && old.AccessToken == c.AccessToken &&
 			old.StoredFence == c.StoredFence && secondsOf(old.UpdatedAt) == secondsOf(c.UpdatedAt):

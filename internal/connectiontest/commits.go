@@ -79,6 +79,8 @@ func testCommitWithoutClaim(t *testing.T, s Store) {
 
 	connect(t, s, full(whole))
 	commitRefused(t, s, c)
+	c.Lease.ID = ""
+	commitRefused(t, s, c)
 }
 
 // A token that was paid for is stored, however late it comes.
