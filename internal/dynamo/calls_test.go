@@ -1,0 +1,193 @@
+package dynamo_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/evergrant/evergrant/internal/connection"
+	"github.com/evergrant/evergrant/internal/dynamo"
+	"github.com/evergrant/evergrant/internal/oauth"
+)
+
+// recorder lists the calls of an API, and lets the answer to one be lost.
+type recorder struct {
+	dynamo.API
+	calls []string
+	fault map[string]error // instead of the answer, by call
+}
+
+func (r *recorder) GetItem(ctx context.Context, in *dynamodb.GetItemInput, opts ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error) {
+	r.calls = append(r.calls, "GetItem")
+	out, err := r.API.GetItem(ctx, in, opts...)
+	return out, errors.Join(err, r.fault["GetItem"])
+}
+
+func (r *recorder) UpdateItem(ctx context.Context, in *dynamodb.UpdateItemInput, opts ...func(*dynamodb.Options)) (*dynamodb.UpdateItemOutput, error) {
+	r.calls = append(r.calls, "UpdateItem")
+	out, err := r.API.UpdateItem(ctx, in, opts...)
+	return out, errors.Join(err, r.fault["UpdateItem"])
+}
+
+func (r *recorder) Query(ctx context.Context, in *dynamodb.QueryInput, opts ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error) {
+	r.calls = append(r.calls, "Query")
+	out, err := r.API.Query(ctx, in, opts...)
+	return out, errors.Join(err, r.fault["Query"])
+}
+
+func (r *recorder) Scan(ctx context.Context, in *dynamodb.ScanInput, opts ...func(*dynamodb.Options)) (*dynamodb.ScanOutput, error) {
+	r.calls = append(r.calls, "Scan")
+	out, err := r.API.Scan(ctx, in, opts...)
+	return out, errors.Join(err, r.fault["Scan"])
+}
+
+// recorded returns a store and the record of its calls.
+func recorded(t *testing.T) (*dynamo.Store, *recorder) {
+	t.Helper()
+	st := open(t)
+	r := &recorder{API: st.API}
+	st.API = r
+	return st, r
+}
+
+func TestEachOperationIsOneCall(t *testing.T) {
+	st, r := recorded(t)
+	var c connection.Connection
+	ticket := connection.Request{ID: "ticket#1", State: "a", Key: key, ExpiresAt: epoch}
+	tests := []struct {
+		name string
+		call string
+		do   func() error
+	}{
+		{"Connect", "UpdateItem", func() error { _, err := st.Connect(t.Context(), grant); return err }},
+		{"Claim", "UpdateItem", func() error { c = claim(t, st); return nil }},
+		{"Commit", "UpdateItem", func() error { return st.Commit(t.Context(), c) }},
+		{"Get", "GetItem", func() error { _, err := st.Get(t.Context(), key); return err }},
+		{"List", "Query", func() error { _, err := st.List(t.Context(), key.ConnectionID); return err }},
+		{"ListByStatus", "Scan", func() error { _, _, err := st.ListByStatus(t.Context(), connection.Active, "", 10); return err }},
+		{"Due", "Query", func() error { _, _, err := st.Due(t.Context(), "3", epoch, ""); return err }},
+		{"Disconnect", "UpdateItem", func() error { _, err := st.Disconnect(t.Context(), key, epoch); return err }},
+		{"ClaimRequest", "UpdateItem", func() error { return st.ClaimRequest(t.Context(), ticket) }},
+		{"FinishRequest", "UpdateItem", func() error { return st.FinishRequest(t.Context(), ticket) }},
+		{"GetRequest", "GetItem", func() error { _, err := st.GetRequest(t.Context(), ticket.ID, "b"); return err }},
+		{"TakeSweep", "UpdateItem", func() error { return st.TakeSweep(t.Context(), "a", epoch, epoch.Add(time.Minute)) }},
+		{"EndSweep", "UpdateItem", func() error { return st.EndSweep(t.Context(), "a") }},
+	}
+	for _, tt := range tests {
+		r.calls = nil
+		if err := tt.do(); err != nil {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+		if !slices.Equal(r.calls, []string{tt.call}) {
+			t.Errorf("%s makes the calls %q, want one %s", tt.name, r.calls, tt.call)
+		}
+	}
+	r.calls = nil
+	if _, err := st.Claim(t.Context(), connection.Claim{Key: key, LeaseID: "lease-2", Now: epoch}); !errors.Is(err, connection.ErrConflict) {
+		t.Errorf("Claim: %v", err)
+	}
+	if !slices.Equal(r.calls, []string{"UpdateItem"}) {
+		t.Errorf("a refused Claim makes the calls %q, want one UpdateItem", r.calls)
+	}
+}
+
+// The client sends again when an answer is lost; the repetition then meets its
+// own write.
+func TestACommitThatIsRepeatedByTheClientIsSuccess(t *testing.T) {
+	st, r := recorded(t)
+	connect(t, st)
+	c := claim(t, st)
+	c.AccessToken, c.StoredFence, c.UpdatedAt = "access-2", c.Fence, epoch.Add(time.Second)
+	r.fault = map[string]error{"UpdateItem": &types.ConditionalCheckFailedException{}}
+	if err := st.Commit(t.Context(), c); err != nil {
+		t.Errorf("Commit: %v", err)
+	}
+	if got, err := st.Get(t.Context(), key); err != nil || got.AccessToken != "access-2" {
+		t.Errorf("Get = %v, %v", got, err)
+	}
+}
+
+// Nobody may take an outage for a lost race: that would give a grant up.
+func TestAnOutageIsNoConflict(t *testing.T) {
+	outage := &types.ProvisionedThroughputExceededException{}
+	st, r := recorded(t)
+	connect(t, st)
+	c := claim(t, st)
+	if _, err := st.Connect(t.Context(), grant); err != nil { // so that the commit has to look
+		t.Fatalf("Connect: %v", err)
+	}
+	check := func(op string, err error) {
+		t.Helper()
+		var got *types.ProvisionedThroughputExceededException
+		if !errors.As(err, &got) || errors.Is(err, connection.ErrConflict) || errors.Is(err, connection.ErrNotFound) {
+			t.Errorf("%s: err = %v, want the outage", op, err)
+		}
+	}
+	r.fault = map[string]error{"GetItem": outage}
+	check("Commit that cannot look", st.Commit(t.Context(), c))
+
+	r.fault = map[string]error{"GetItem": outage, "UpdateItem": outage, "Query": outage, "Scan": outage}
+	ticket := connection.Request{ID: "ticket#1", State: "a", Key: key, ExpiresAt: epoch}
+	_, err := st.Get(t.Context(), key)
+	check("Get", err)
+	_, err = st.List(t.Context(), key.ConnectionID)
+	check("List", err)
+	_, _, err = st.ListByStatus(t.Context(), "", "", 10)
+	check("ListByStatus", err)
+	_, _, err = st.Due(t.Context(), "3", epoch, "")
+	check("Due", err)
+	_, err = st.Connect(t.Context(), grant)
+	check("Connect", err)
+	_, err = st.Claim(t.Context(), connection.Claim{Key: key, LeaseID: "lease-2", Now: epoch.Add(24 * time.Hour)})
+	check("Claim", err)
+	_, err = st.Disconnect(t.Context(), key, epoch)
+	check("Disconnect", err)
+	check("ClaimRequest", st.ClaimRequest(t.Context(), ticket))
+	_, err = st.GetRequest(t.Context(), ticket.ID, "a")
+	check("GetRequest", err)
+	check("FinishRequest", st.FinishRequest(t.Context(), ticket))
+	check("TakeSweep", st.TakeSweep(t.Context(), "a", epoch, epoch))
+	check("EndSweep", st.EndSweep(t.Context(), "a"))
+	ticket.State = "b"
+	check("DenyRequest", st.DenyRequest(t.Context(), ticket))
+}
+
+// One answer of DynamoDB is at most 1 MB.
+func TestAListIsLongerThanOneAnswer(t *testing.T) {
+	st, r := recorded(t)
+	const many = 80
+	for i := range many {
+		c := grant
+		c.Provider = fmt.Sprintf("provider-%02d", i)
+		c.AccessToken = oauth.Secret(strings.Repeat("x", 16<<10))
+		if _, err := st.Connect(t.Context(), c); err != nil {
+			t.Fatalf("Connect: %v", err)
+		}
+	}
+	r.calls = nil
+	list, err := st.List(t.Context(), key.ConnectionID)
+	if err != nil || len(list) != many || list[0].Provider != "provider-00" || list[many-1].Provider != "provider-79" {
+		t.Errorf("List = %d connections, %v, want %d in order", len(list), err, many)
+	}
+	if len(r.calls) < 2 {
+		t.Errorf("List made the calls %q: the test's list is too short", r.calls)
+	}
+	found, cursor := 0, ""
+	for pages := 0; pages == 0 || cursor != "" && pages < many; pages++ {
+		page, next, err := st.ListByStatus(t.Context(), connection.Active, cursor, many)
+		if err != nil {
+			t.Fatalf("ListByStatus: %v", err)
+		}
+		found, cursor = found+len(page), next
+	}
+	if found != many {
+		t.Errorf("ListByStatus found %d, want %d", found, many)
+	}
+}

@@ -1,0 +1,20 @@
+package dynamo_test
+
+import (
+	"testing"
+
+	"github.com/evergrant/evergrant/internal/connectiontest"
+	"github.com/evergrant/evergrant/internal/dynamo"
+	"github.com/evergrant/evergrant/internal/dynamotest"
+)
+
+// open returns a store on fresh tables.
+func open(t *testing.T) *dynamo.Store {
+	t.Helper()
+	db := dynamotest.Open(t)
+	return &dynamo.Store{API: db.Client, ConnectionsTable: db.ConnectionsTable, StateTable: db.StateTable}
+}
+
+func TestDynamoDBKeepsEveryPromise(t *testing.T) {
+	connectiontest.Run(t, func(t *testing.T) connectiontest.Store { return open(t) })
+}

@@ -1,0 +1,127 @@
+package dynamo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/evergrant/evergrant/internal/connection"
+)
+
+// sweepRow is the ID of the row that holds the sweep lease.
+const sweepRow = "sweep"
+
+// ClaimRequest claims r.ID for r.State, once for all time. It is
+// connection.ErrConflict where r.ID is claimed or r.State was denied.
+func (s *Store) ClaimRequest(ctx context.Context, r connection.Request) error {
+	return s.updateState(ctx, "claim authorization request", r.ID,
+		"SET request_state = :state, connection_id = :connection, provider = :provider, expires_at = :end",
+		"attribute_not_exists(request_state) AND NOT contains(denied, :state)",
+		item{
+			":state":      str(r.State),
+			":connection": str(r.Key.ConnectionID),
+			":provider":   str(r.Key.Provider),
+			":end":        number(r.ExpiresAt.Unix()),
+		})
+}
+
+// DenyRequest remembers that the user declined r.State. It is
+// connection.ErrConflict where r.State has claimed r.ID.
+//
+// The row keeps the end that it has: that of the denial of an older
+// authorization request may come before that of the ticket.
+func (s *Store) DenyRequest(ctx context.Context, r connection.Request) error {
+	return s.updateState(ctx, "deny authorization request", r.ID,
+		"ADD denied :states SET connection_id = if_not_exists(connection_id, :connection),"+
+			" provider = if_not_exists(provider, :provider), expires_at = if_not_exists(expires_at, :end)",
+		"attribute_not_exists(request_state) OR request_state <> :state",
+		item{
+			":states":     set([]string{r.State}),
+			":state":      str(r.State),
+			":connection": str(r.Key.ConnectionID),
+			":provider":   str(r.Key.Provider),
+			":end":        number(r.ExpiresAt.Unix()),
+		})
+}
+
+// FinishRequest adds r.Outcome and r.Code to the claim of r.State. It is
+// connection.ErrConflict where r.State does not hold one.
+func (s *Store) FinishRequest(ctx context.Context, r connection.Request) error {
+	update, values := expression([]attribute{{"outcome", text(string(r.Outcome))}, {"code", text(r.Code)}})
+	values[":state"] = str(r.State)
+	return s.updateState(ctx, "finish authorization request", r.ID, update, "request_state = :state", values)
+}
+
+// GetRequest returns the authorization request as a state sees it: its denial,
+// else the claim, else connection.ErrNotFound.
+func (s *Store) GetRequest(ctx context.Context, id, state string) (connection.Request, error) {
+	const doing = "get authorization request %s: %w"
+	out, err := s.API.GetItem(ctx, &dynamodb.GetItemInput{
+		TableName:      &s.StateTable,
+		Key:            item{"id": str(id)},
+		ConsistentRead: aws.Bool(true),
+	})
+	if err != nil {
+		return connection.Request{}, fmt.Errorf(doing, id, err)
+	}
+	row := newReader(out.Item)
+	r := connection.Request{
+		ID:        id,
+		State:     row.text("request_state"),
+		Key:       readKey(row),
+		Outcome:   connection.Outcome(row.text("outcome")),
+		Code:      row.text("code"),
+		ExpiresAt: row.at("expires_at"),
+	}
+	if slices.Contains(row.set("denied"), state) {
+		r.State, r.Outcome, r.Code = state, connection.Denied, ""
+	}
+	if *row.err != nil {
+		return connection.Request{}, fmt.Errorf(doing, id, *row.err)
+	}
+	if r.State == "" {
+		return connection.Request{}, fmt.Errorf(doing, id, connection.ErrNotFound)
+	}
+	return r, nil
+}
+
+// TakeSweep takes the sweep lease for id, or prolongs it. It is
+// connection.ErrConflict while another holds it.
+func (s *Store) TakeSweep(ctx context.Context, id string, now, until time.Time) error {
+	return s.updateState(ctx, "take the sweep lease", sweepRow,
+		"SET lease_id = :id, lease_until = :until",
+		"attribute_not_exists(lease_id) OR lease_id = :id OR lease_until <= :now",
+		item{":id": str(id), ":until": number(until.Unix()), ":now": number(now.Unix())})
+}
+
+// EndSweep gives the sweep lease back, if id still holds it.
+func (s *Store) EndSweep(ctx context.Context, id string) error {
+	err := s.updateState(ctx, "end the sweep", sweepRow,
+		"REMOVE lease_id, lease_until", "lease_id = :id", item{":id": str(id)})
+	if errors.Is(err, connection.ErrConflict) {
+		return nil // it is another's, or nobody's
+	}
+	return err
+}
+
+// updateState sends one update of a row of the state table.
+func (s *Store) updateState(ctx context.Context, doing, id, update, condition string, values item) error {
+	_, err := s.API.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+		TableName:                 &s.StateTable,
+		Key:                       item{"id": str(id)},
+		UpdateExpression:          &update,
+		ConditionExpression:       &condition,
+		ExpressionAttributeValues: values,
+		ReturnValues:              types.ReturnValueNone,
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", doing, translate(err, connection.ErrConflict))
+	}
+	return nil
+}
