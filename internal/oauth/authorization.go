@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"maps"
 	"net/url"
 	"regexp"
 	"slices"
@@ -35,8 +36,8 @@ func NewState() string {
 // authorization endpoint already has stay; those of the protocol are ours.
 func AuthorizationURL(c Client, r AuthorizationRequest) (string, error) {
 	u, err := url.Parse(c.Endpoints.AuthorizationURL)
-	if err != nil {
-		return "", fmt.Errorf("authorization_url of %s is not a URL", c.Provider.ID)
+	if err != nil || u.Host == "" {
+		return "", fmt.Errorf("authorization_url of %s is not a URL with a host", c.Provider.ID)
 	}
 	q := u.Query()
 	for _, f := range c.Provider.Fields {
@@ -79,18 +80,26 @@ func (c Client) separator() string {
 	return c.Provider.ScopeSeparator
 }
 
-// CheckParams returns an error that names the first of params that the
-// provider does not know or that does not match its pattern.
+// CheckParams returns an error that names the first of params, by name, that
+// the provider does not know or that does not match its pattern.
 func (c Client) CheckParams(params map[string]string) error {
-	for name, v := range params {
+	for _, name := range slices.Sorted(maps.Keys(params)) {
 		i := slices.IndexFunc(c.Provider.Fields, func(f providers.Field) bool { return f.Name == name })
 		if i < 0 {
-			return fmt.Errorf("params.%s is not a field of %s", name, c.Provider.Name)
+			return fmt.Errorf("params.%s is not a field of %s, which has %s: leave it out", name, c.Provider.Name, fieldNames(c.Provider))
 		}
 		pattern := c.Provider.Fields[i].Pattern
-		if ok, err := regexp.MatchString(`\A(?:`+pattern+`)\z`, v); err != nil || !ok {
+		if ok, err := regexp.MatchString(`\A(?:`+pattern+`)\z`, params[name]); err != nil || !ok {
 			return fmt.Errorf("params.%s does not match %s", name, pattern)
 		}
 	}
 	return nil
+}
+
+func fieldNames(p providers.Provider) string {
+	names := make([]string, len(p.Fields))
+	for i, f := range p.Fields {
+		names[i] = f.Name
+	}
+	return or(strings.Join(names, ", "), "none")
 }
