@@ -1,13 +1,16 @@
 package oauth
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/evergrant/evergrant/pkg/providers"
 )
@@ -20,9 +23,9 @@ type Client struct {
 	Secret       Secret
 	Environment  providers.Environment
 	Endpoints    providers.Endpoints
-	Scopes       []string // what a connection may ask for; without AddedScopes
-	ResponseType string   // "code", or "token" for the implicit grant
-	Lazy         bool     // refresh on read
+	Scopes       []string       // what a connection may ask for; without AddedScopes
+	ResponseType string         // "code", or "token" for the implicit grant
+	Lazy         bool           // refresh on read
 	Extra        map[string]any
 }
 
@@ -43,15 +46,13 @@ type clientDocument struct {
 // member and the fix and never repeat a value that could be secret.
 func ParseClient(p providers.Provider, document []byte, allowPrivate bool) (Client, error) {
 	var d clientDocument
-	if err := json.Unmarshal(document, &d); err != nil {
+	if err := json.Unmarshal(bytes.TrimPrefix(document, byteOrderMark), &d); err != nil {
 		return Client{}, jsonProblem(err)
 	}
-	if d.ClientID == "" || d.ClientSecret == "" {
-		missing := "client_id"
-		if d.ClientID != "" {
-			missing = "client_secret"
+	for _, m := range []struct{ name, value string }{{"client_id", d.ClientID}, {"client_secret", d.ClientSecret}} {
+		if err := checkCredential(p, m.name, m.value); err != nil {
+			return Client{}, err
 		}
-		return Client{}, fmt.Errorf("%s is missing: add the one that %s gave you", missing, p.Name)
 	}
 	env, ok := p.Environment(d.Environment)
 	if !ok {
@@ -64,7 +65,22 @@ func ParseClient(p providers.Provider, document []byte, allowPrivate bool) (Clie
 	if err := c.setChoices(d); err != nil {
 		return Client{}, err
 	}
-	return c, checkEndpoints(c.Endpoints, allowPrivate)
+	if err := checkEndpoints(c.Endpoints, allowPrivate); err != nil {
+		return Client{}, err
+	}
+	return c, nil
+}
+
+// checkCredential refuses what no provider gives out: nothing, and the line
+// break that a file or a terminal adds.
+func checkCredential(p providers.Provider, name, value string) error {
+	switch {
+	case value == "":
+		return fmt.Errorf("%s is missing: add the one that %s gave you", name, p.Name)
+	case strings.ContainsFunc(value, unicode.IsControl):
+		return fmt.Errorf("%s has a line break or another control character: remove it", name)
+	}
+	return nil
 }
 
 // setChoices takes scopes, response type and refresh mode from d.
@@ -107,11 +123,17 @@ func CheckScopes(p providers.Provider, scopes []string) error {
 		if len(p.KnownScopes) > 0 && !slices.Contains(p.KnownScopes, s) {
 			return fmt.Errorf("scope %q is not one of %s: it has %s", s, p.Name, strings.Join(p.KnownScopes, ", "))
 		}
-		if strings.ContainsAny(s, " ,\"\\") || s == "" {
+		if s == "" || strings.ContainsFunc(s, noScope) {
 			return fmt.Errorf("scope %q is not one scope: write each as its own string", s)
 		}
 	}
 	return nil
+}
+
+// noScope reports whether r is no part of a scope: RFC 6749 section 3.3, and the
+// comma, which separates scopes for some.
+func noScope(r rune) bool {
+	return r <= ' ' || r > '~' || r == '"' || r == '\\' || r == ','
 }
 
 // Narrow returns the scopes to ask for where the caller asked for wanted, all
@@ -123,7 +145,8 @@ func (c Client) Narrow(wanted []string) ([]string, error) {
 	}
 	for _, s := range wanted {
 		if !slices.Contains(c.Scopes, s) && !slices.Contains(c.Provider.AddedScopes, s) {
-			return nil, fmt.Errorf("scope %q is wider than what the client may ask for", s)
+			has := or(strings.Join(c.Scopes, ", "), "none")
+			return nil, fmt.Errorf("scope %q is wider than what the client may ask for: it has %s; scopes in its secret can add it", s, has)
 		}
 	}
 	return wanted, nil
@@ -178,7 +201,7 @@ func checkEndpoints(e providers.Endpoints, allowPrivate bool) error {
 func checkURL(raw string, allowPrivate bool) error {
 	u, err := url.Parse(raw)
 	switch {
-	case err != nil || u.Host == "" || u.User != nil || u.Fragment != "":
+	case err != nil || u.Hostname() == "" || u.User != nil || u.Fragment != "":
 		return errors.New("is not a URL with a host and without user name and fragment")
 	case u.Scheme == "https":
 		return nil
@@ -196,8 +219,16 @@ func isLoopback(host string) bool {
 // jsonProblem says what is wrong with a document without repeating any of it.
 func jsonProblem(err error) error {
 	var typ *json.UnmarshalTypeError
-	if errors.As(err, &typ) {
-		return fmt.Errorf("member %q has the wrong type: want a %s", typ.Field, typ.Type)
+	if !errors.As(err, &typ) || typ.Field == "" {
+		return errors.New(`not a JSON object: write {"client_id": "…", "client_secret": "…"}`)
 	}
-	return errors.New(`not a JSON object: write {"client_id": "…", "client_secret": "…"}`)
+	want := "an object"
+	switch typ.Type.Kind() {
+	case reflect.String:
+		want = "a string"
+	case reflect.Slice:
+		want = "a list of strings"
+	default:
+	}
+	return fmt.Errorf("member %q has the wrong type: make it %s", typ.Field, want)
 }
