@@ -26,7 +26,7 @@ type Client struct {
 	Scopes       []string       // what a connection may ask for; without AddedScopes
 	ResponseType string         // "code", or "token" for the implicit grant
 	Lazy         bool           // refresh on read
-	Extra        map[string]any
+	Extra        map[string]any // what no other field holds, decoded JSON; its strings are of type Secret
 }
 
 // clientDocument is the JSON form of a client (DESIGN: the provider's secret).
@@ -60,8 +60,9 @@ func ParseClient(p providers.Provider, document []byte, allowPrivate bool) (Clie
 	}
 	c := Client{
 		Provider: p, ID: d.ClientID, Secret: Secret(d.ClientSecret), Environment: env,
-		Endpoints: override(p.In(env), d.Endpoints), ResponseType: "code", Lazy: p.Lazy, Extra: d.Extra,
+		Endpoints: override(p.In(env), d.Endpoints), ResponseType: "code", Lazy: p.Lazy,
 	}
+	c.Extra, _ = secrets(d.Extra).(map[string]any)
 	if err := c.setChoices(d); err != nil {
 		return Client{}, err
 	}
@@ -81,6 +82,23 @@ func checkCredential(p providers.Provider, name, value string) error {
 		return fmt.Errorf("%s has a line break or another control character: remove it", name)
 	}
 	return nil
+}
+
+// secrets returns v, a decoded JSON value, with each string as a Secret.
+func secrets(v any) any {
+	switch v := v.(type) {
+	case string:
+		return Secret(v)
+	case []any:
+		for i := range v {
+			v[i] = secrets(v[i])
+		}
+	case map[string]any:
+		for name := range v {
+			v[name] = secrets(v[name])
+		}
+	}
+	return v
 }
 
 // setChoices takes scopes, response type and refresh mode from d.

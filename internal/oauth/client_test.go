@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -142,6 +143,21 @@ func TestParseClientRefuses(t *testing.T) {
 				t.Error("an error came with a client")
 			}
 		})
+	}
+}
+
+// What stands in extra comes from the secret too.
+func TestExtraIsSecret(t *testing.T) {
+	c, err := ParseClient(definition(t, "whiplash"), []byte(`{"client_id":"id","client_secret":"s","extra":{"key":"`+canary+`","deep":[{"key":"`+canary+`"},1,true,null]}}`), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for how, text := range prints(t, c) {
+		mustNotShow(t, how, text, canary)
+	}
+	want := map[string]any{"key": Secret(canary), "deep": []any{map[string]any{"key": Secret(canary)}, 1.0, true, nil}}
+	if !reflect.DeepEqual(c.Extra, want) {
+		t.Error("extra does not hold what the document says")
 	}
 }
 
