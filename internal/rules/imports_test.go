@@ -29,6 +29,7 @@ var allowed = map[string][]string{
 	"internal/web":        {},
 	"internal/rules":      {},
 	"internal/eventtest":  {},
+	"internal/flowtest":   {},
 	"internal/template":   {},
 	"internal/simulator":  {},
 	"internal/oauth":      {"pkg/providers"},
