@@ -9,7 +9,7 @@ import (
 // An Error is a call to a provider that brought no tokens.
 type Error struct {
 	Status     int           // HTTP status; 0: no answer
-	Code       string        // RFC 6749 section 5.2 code, or "" where the provider named none that is known
+	Code       string        // as KnownCode, "unrecognized_error" for any other, "" where the provider named none
 	NotSent    bool          // the request provably never reached the provider
 	RetryAfter time.Duration // what the provider asked for; 0: nothing
 	Reason     string        // in our words: what was wrong with the answer
