@@ -16,6 +16,7 @@ var commits = []promise{
 	{"a commit after the lease ran out counts while nobody took it", testCommitAfterLease},
 	{"a commit whose answer was lost is success", testCommitTwice},
 	{"a commit that says something else is not taken for the first", testCommitOther},
+	{"another's commit that says the same is not taken for one's own", testCommitOfSameFailure},
 	{"a failure is committed without touching the tokens", testCommitFailure},
 	{"a grant made during a refresh stands", testConnectDuringRefresh},
 	{"a disconnect during a refresh stands", testDisconnectDuringRefresh},
@@ -65,9 +66,10 @@ func testCommitOfOlderFence(t *testing.T, s Store) {
 
 func testCommitOfOtherLease(t *testing.T, s Store) {
 	connect(t, s, full(whole))
-	c := refreshed(claim(t, s, whole, "lease-1"))
+	c := claim(t, s, whole, "lease-1")
 	c.Lease.ID = "lease-2"
-	commitRefused(t, s, c)
+	commitRefused(t, s, c) // it would change nothing but end the lease
+	commitRefused(t, s, refreshed(c))
 }
 
 func testCommitWithoutClaim(t *testing.T, s Store) {
@@ -124,6 +126,23 @@ func testCommitOther(t *testing.T, s Store) {
 	for _, other := range []connection.Connection{token, stored, updated} {
 		commitRefused(t, s, other)
 	}
+}
+
+// Two holders in a row failed, and both say so in the same second.
+func testCommitOfSameFailure(t *testing.T, s Store) {
+	connect(t, s, full(whole))
+	first := claim(t, s, whole, "lease-1")
+	second, err := s.Claim(t.Context(), lease(whole, "lease-2", noon.Add(leaseTime)))
+	if err != nil {
+		t.Fatalf("Claim: %v", err)
+	}
+	second.Fence++
+	second.Lease = connection.Lease{ID: "lease-2"}
+	first.UpdatedAt, second.UpdatedAt = later, later
+	if err := s.Commit(t.Context(), second); err != nil {
+		t.Fatalf("Commit: %v", err)
+	}
+	commitRefused(t, s, first)
 }
 
 func testCommitFailure(t *testing.T, s Store) {
