@@ -16,5 +16,6 @@ func open(t *testing.T) *dynamo.Store {
 }
 
 func TestDynamoDBKeepsEveryPromise(t *testing.T) {
+	dynamotest.Open(t) // so that a missing emulator is said once
 	connectiontest.Run(t, func(t *testing.T) connectiontest.Store { return open(t) })
 }

@@ -43,9 +43,6 @@ func (s *Store) Claim(ctx context.Context, cl connection.Claim) (connection.Conn
 // the lease. It is connection.ErrConflict if that claim is not in force any
 // more, unless it was this very write that ended it: one read tells.
 func (s *Store) Commit(ctx context.Context, c connection.Connection) error {
-	if c.Lease.ID == "" {
-		return about("commit", c.Key, connection.ErrConflict)
-	}
 	update, values := expression(slices.Concat(attributes(c), noLease, []attribute{{"stored_fence", number(c.StoredFence)}}))
 	values[":fence"], values[":lease"] = number(c.Fence), str(c.Lease.ID)
 	_, conflict := s.replace(ctx, "commit", c.Key, connection.ErrConflict, &dynamodb.UpdateItemInput{
