@@ -91,7 +91,7 @@ func find(tools string) ([]string, error) {
 
 // watch runs a command until the standard input ends. It ends with this
 // process, however that ends, so no emulator outlives its tests.
-const watch = `"$@" & pid=$!; exec >&- 2>&-; read -r line; kill "$pid"`
+const watch = `"$@" & pid=$!; exec >&- 2>&-; read -r line; kill "$pid"; wait "$pid"`
 
 // launch starts an emulator and waits until it says that it listens.
 func launch(command []string) (emulator, error) {
