@@ -1,0 +1,44 @@
+package lambdatest_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sync"
+	"testing"
+
+	"github.com/evergrant/evergrant/internal/lambdatest"
+)
+
+// build makes the four bootstraps, once for all tests of this process.
+var build func() (map[string]string, error)
+
+func TestMain(m *testing.M) {
+	if way := os.Getenv("LAMBDATEST_BOOTSTRAP"); way != "" {
+		bootstrap(way)
+		return
+	}
+	dir, err := os.MkdirTemp("", "evergrant-bootstraps-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	build = sync.OnceValues(func() (map[string]string, error) {
+		return lambdatest.Build(context.Background(), dir, "AuthorizeFunction", "CallbackFunction", "RefreshFunction", "ConnectionsFunction")
+	})
+	code := m.Run()
+	if err := os.RemoveAll(dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	os.Exit(code)
+}
+
+// bootstraps returns the path of each function's bootstrap.
+func bootstraps(t testing.TB) map[string]string {
+	t.Helper()
+	paths, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return paths
+}
