@@ -2,6 +2,7 @@ package connection
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/evergrant/evergrant/internal/oauth"
@@ -62,6 +63,12 @@ type Connection struct {
 	// RequestID is the authorization request that made this grant, so that a
 	// callback which is loaded again finds that it has succeeded.
 	RequestID string
+}
+
+// Format prints c as package fmt would; see oauth.TokenSet.Format.
+func (c Connection) Format(f fmt.State, verb rune) {
+	type plain Connection
+	_, _ = fmt.Fprintf(f, fmt.FormatString(f, verb), plain(c))
 }
 
 // A Lease is the exclusive use of a connection's refresh token.
