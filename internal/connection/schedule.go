@@ -23,13 +23,29 @@ const unknownLife = 24 * time.Hour
 // comes from the key, so that connections made together fall due apart, yet
 // always at the same moment. The margin is l.Margin or a tenth of the life, at
 // least five minutes, at most a day; a token that lives too short for that is
-// refreshed past half of its life.
+// refreshed past half of its life. A token that ends no later than it was
+// issued tells nothing, as one without an expiry.
 //
-// A refresh token that dies when idle is used at half of that time. A lazy
-// grant is due only for that, and shortly before its refresh token ends.
+// A refresh token is used before it ends, and one that dies when idle at half
+// of that time. A lazy grant is due only for these two.
 func DueAt(k Key, l Life) time.Time {
+	var due time.Time
+	if !l.Lazy {
+		due = accessDue(k, l)
+	}
+	if left := l.RefreshExpiresAt.Sub(l.IssuedAt); left > 0 {
+		due = earlier(due, l.RefreshExpiresAt.Add(-left/10-spread(k, left/20)))
+	}
+	if l.Idle > 0 {
+		due = earlier(due, l.IssuedAt.Add(l.Idle/2-spread(k, l.Idle/20)))
+	}
+	return due.Truncate(time.Second)
+}
+
+// accessDue returns when the access token is to be replaced.
+func accessDue(k Key, l Life) time.Time {
 	expires := l.ExpiresAt
-	if expires.IsZero() {
+	if !expires.After(l.IssuedAt) {
 		expires = l.IssuedAt.Add(unknownLife)
 	}
 	life := expires.Sub(l.IssuedAt)
@@ -38,17 +54,7 @@ func DueAt(k Key, l Life) time.Time {
 		margin = min(max(life/10, 5*time.Minute), 24*time.Hour)
 	}
 	margin = min(margin, life/3)
-	due := expires.Add(-margin - spread(k, margin/2))
-	if l.Lazy {
-		due = time.Time{}
-		if left := l.RefreshExpiresAt.Sub(l.IssuedAt); !l.RefreshExpiresAt.IsZero() && left > 0 {
-			due = l.RefreshExpiresAt.Add(-left/10 - spread(k, left/20))
-		}
-	}
-	if l.Idle > 0 {
-		due = earlier(due, l.IssuedAt.Add(l.Idle/2-spread(k, l.Idle/20)))
-	}
-	return due.Truncate(time.Second)
+	return expires.Add(-margin - spread(k, margin/2))
 }
 
 func earlier(a, b time.Time) time.Time {
@@ -74,9 +80,9 @@ func hash(k Key) uint32 {
 	return h.Sum32()
 }
 
-// Backoff returns how long to wait after the count-th failure in a row: full
-// jitter over an exponential that starts at a minute and is capped at an hour.
-// random is in [0, 1).
+// Backoff returns how long to wait after the count-th failure in a row: ten
+// seconds, and full jitter over an exponential that starts at a minute and is
+// capped at an hour. random is in [0, 1).
 func Backoff(count int, random float64) time.Duration {
 	limit := time.Hour
 	if count < 7 {
