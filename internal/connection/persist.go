@@ -1,0 +1,27 @@
+package connection
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Persist calls write until it succeeds or is refused by a condition, or until
+// deadline. It is for tokens that a provider has just answered with: they are
+// real, and nobody else holds them, so neither a caller who leaves nor a store
+// that stumbles may lose them. random is in [0, 1).
+func Persist(ctx context.Context, deadline time.Time, random func() float64, write func(context.Context) error) error {
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
+	defer cancel()
+	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
+		err := write(ctx)
+		if err == nil || errors.Is(err, ErrConflict) || ctx.Err() != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(wait/2 + time.Duration(random()*float64(wait/2))):
+		}
+	}
+}
