@@ -1,0 +1,179 @@
+package lambdatest
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+
+	"github.com/evergrant/evergrant/internal/dynamotest"
+	"github.com/evergrant/evergrant/internal/simulator"
+	"github.com/evergrant/evergrant/internal/template"
+)
+
+// PublicURL is where the events in the folder events/ come from. PUBLIC_URL is
+// empty: the functions take it from the event.
+const PublicURL = "https://connect.example.com"
+
+// ReturnOrigin is the one origin in RETURN_ORIGINS.
+const ReturnOrigin = "https://app.example.com"
+
+// timeouts are the time-outs of the functions in template.yaml.
+var timeouts = map[string]time.Duration{
+	"AuthorizeFunction":   15 * time.Second,
+	"CallbackFunction":    29 * time.Second,
+	"RefreshFunction":     60 * time.Second,
+	"ConnectionsFunction": 60 * time.Second,
+}
+
+// Config says how a World differs from one with fresh providers.
+type Config struct {
+	Now    func() time.Time  // the clock of the providers. It is required
+	Grants []simulator.Grant // that the providers have given before
+	// Client changes the secret of a provider before it is stored.
+	Client func(provider string, secret map[string]any)
+}
+
+// A World is what the functions of one deployment see: tables, secrets and
+// providers of their own.
+type World struct {
+	Database   dynamotest.Database
+	DynamoDB   *Recorder // the functions' way to the tables
+	Secrets    *Recorder // the functions' way to the secrets
+	Simulator  *simulator.Simulator
+	Provider   string // URL of the simulated providers
+	ConnectKey string // the key k1, which signs connect tickets
+
+	// Canaries is every secret that the functions are given, none of which may
+	// be printed: keys, client secrets, the credentials of the role.
+	Canaries []string
+
+	bootstraps map[string]string
+	values     map[string]string // of the settings, by name
+}
+
+// Open makes a World for the functions in bootstraps, until t ends. Where the
+// DynamoDB emulator or moto is missing it skips t, but with CI=true that is a
+// failure.
+func Open(t testing.TB, bootstraps map[string]string, c Config) *World {
+	t.Helper()
+	w := &World{Database: dynamotest.Open(t), bootstraps: bootstraps, Canaries: []string{secretKey, sessionToken}}
+	moto := secretsManager(t)
+	w.DynamoDB = record(t, w.Database.Endpoint, map[string]string{
+		w.Database.ConnectionsTable: "ConnectionsTable", w.Database.StateTable: "StateTable",
+	})
+	clients, redirectURIs := map[string]simulator.Client{}, []string{}
+	for _, p := range providers {
+		// The characters are those that must be escaped on the wire.
+		clients[p] = simulator.Client{ID: p + "-client", Secret: "se/cr+et=" + rand.Text()}
+		redirectURIs = append(redirectURIs, PublicURL+"/callback/"+p)
+	}
+	w.Simulator = simulator.New(simulator.Config{
+		Now: c.Now, Clients: clients, RedirectURIs: redirectURIs, State: simulator.State{Grants: c.Grants},
+	})
+	server := httptest.NewServer(w.Simulator)
+	t.Cleanup(server.Close)
+	w.Provider = server.URL
+	w.store(t, moto, clients, c.Client)
+	return w
+}
+
+// providers are those that are simulated.
+var providers = []string{"whiplash", "whisk", "whatnot", "whcc"}
+
+// store makes the secrets of the deployment and sets the values of all settings.
+func (w *World) store(t testing.TB, moto string, clients map[string]simulator.Client, change func(string, map[string]any)) {
+	t.Helper()
+	client := secretsmanager.New(secretsmanager.Options{
+		BaseEndpoint: &moto, Region: region, Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
+	})
+	create := func(name, value string) (arn string) {
+		out, err := client.CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{Name: &name, SecretString: &value})
+		if err != nil {
+			t.Fatalf("create secret %s: %v", name, err)
+		}
+		return *out.ARN
+	}
+	stack := "evergrant-" + rand.Text()
+	sealKey, connectKey := generated(), generated()
+	w.ConnectKey = connectKey
+	w.Canaries = append(w.Canaries, sealKey, connectKey)
+	// The form that GenerateSecretString of template.yaml writes. !Ref is the ARN.
+	seal := create(stack+"/seal", `{"current":"k1","k1":"`+sealKey+`"}`)
+	connect := create(stack+"/connect", `{"current":"k1","k1":"`+connectKey+`"}`)
+	names := map[string]string{seal: "SealSecret", connect: "ConnectSecret"}
+	for id, c := range clients {
+		secret := map[string]any{"client_id": c.ID, "client_secret": c.Secret, "endpoints": w.Simulator.Endpoints(w.Provider, id)}
+		if change != nil {
+			change(id, secret)
+		}
+		document, err := json.Marshal(secret)
+		if err != nil {
+			t.Fatalf("secret of %s: %v", id, err)
+		}
+		create(stack+"/providers/"+id, string(document))
+		names[stack+"/providers/"+id] = id
+		w.Canaries = append(w.Canaries, c.Secret)
+	}
+	w.Secrets = record(t, moto, names)
+	w.values = map[string]string{
+		"CONNECTIONS_TABLE": w.Database.ConnectionsTable, "STATE_TABLE": w.Database.StateTable,
+		"PROVIDER_SECRETS": stack + "/providers/", "RESCUE_SECRETS": stack + "/rescue/",
+		"SEAL_SECRET": seal, "CONNECT_SECRET": connect,
+		"PUBLIC_URL": "", "COMPLETION_URL": "", "RETURN_ORIGINS": ReturnOrigin, "ALLOW_UNSIGNED_CONNECT": "false",
+		"DUE_SHARDS": "4", "REFRESH_CONCURRENCY": "8", "SHARD_QUEUE_URL": "",
+	}
+}
+
+// generated returns a key as Secrets Manager generates them for template.yaml:
+// 64 characters without punctuation.
+func generated() string { return strings.ToLower(rand.Text()) + rand.Text() + rand.Text()[:12] }
+
+// Environment returns the variables of a function, such as AuthorizeFunction:
+// those that template.yaml gives it, and where the services are.
+func (w *World) Environment(t testing.TB, function string) map[string]string {
+	t.Helper()
+	names, err := template.Environment(root + "/template.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if names[function] == nil {
+		t.Fatalf("template.yaml gives %s no variables", function)
+	}
+	env := map[string]string{
+		"ALLOW_PRIVATE_PROVIDERS":          "true", // the providers are on this machine
+		"AWS_ENDPOINT_URL_DYNAMODB":        w.DynamoDB.URL,
+		"AWS_ENDPOINT_URL_SECRETS_MANAGER": w.Secrets.URL,
+	}
+	for _, name := range names[function] {
+		value, ok := w.values[name]
+		if !ok {
+			t.Fatalf("template.yaml gives %s the variable %s, which has no value here: add it to World.store", function, name)
+		}
+		env[name] = value
+	}
+	return env
+}
+
+// Start runs a function of this deployment, with the variables in change set
+// to other values, until t ends.
+func (w *World) Start(t testing.TB, function string, change map[string]string) *Function {
+	t.Helper()
+	env := w.Environment(t, function)
+	for name, value := range change {
+		if _, ok := env[name]; !ok {
+			t.Fatalf("%s does not take %s", function, name)
+		}
+		env[name] = value
+	}
+	timeout, ok := timeouts[function]
+	if !ok {
+		t.Fatalf("%s has no time-out here: add it to timeouts", function)
+	}
+	return Start(t, w.bootstraps[function], env, timeout)
+}
