@@ -59,12 +59,13 @@ const (
 // strikeAfter is the least time between two strikes of invalid_grant.
 const strikeAfter = 3 * time.Minute
 
-// A Renewer refreshes single connections. Every field is required.
+// A Renewer refreshes single connections. Every field but Spill is required.
 type Renewer struct {
 	Leases  Leases
 	Secrets Secrets
 	Tokens  Tokens
-	Shards  int // of the due index
+	Spill   Spill // nil: there is no second store, as in local mode
+	Shards  int   // of the due index
 	NewID   func() string
 	Random  func() float64 // in [0, 1): jitter
 	Now     func() time.Time
@@ -105,6 +106,11 @@ func (r *Renewer) Renew(ctx context.Context, k connection.Key, storedFence int64
 	job.interrupted = c.Lease.ID != ""
 	c.Fence++
 	c.Lease = connection.Lease{ID: job.claim.LeaseID, Until: job.claim.Until, SentAt: job.claim.Now}
+	if job.interrupted {
+		if result, found, err := r.recover(ctx, job, c); found || err != nil {
+			return result, err
+		}
+	}
 	send, err := r.request(job, c)
 	if err != nil {
 		return Failed, r.release(ctx, job, c, err)
@@ -190,11 +196,10 @@ func (r *Renewer) commit(ctx context.Context, j job, c connection.Connection, to
 	if err := c.Accept(j.client, tokens, j.keys, r.Shards); err != nil {
 		return Failed, err
 	}
-	switch err := r.write(ctx, j, c); {
+	switch err := r.keep(ctx, j, c, tokens); {
 	case errors.Is(err, connection.ErrConflict):
 		return Skipped, r.superseded(ctx, j, c.Key, tokens)
 	case err != nil:
-		r.Log.ErrorContext(ctx, "refreshed tokens not stored", "provider", c.Provider, "connection_id", c.ConnectionID, "err", err)
 		return Failed, fmt.Errorf("store refreshed tokens: %w", err)
 	}
 	return Refreshed, nil

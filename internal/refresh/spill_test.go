@@ -1,0 +1,185 @@
+package refresh
+
+import (
+	"encoding/base64"
+	"errors"
+	"log/slog"
+	"regexp"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/evergrant/evergrant/internal/connection"
+	"github.com/evergrant/evergrant/internal/connectiontest"
+	"github.com/evergrant/evergrant/internal/oauth"
+	"github.com/evergrant/evergrant/internal/seal"
+)
+
+var errAway = errors.New("away")
+
+// withSpill gives f a spill and a log that can be read.
+func (f *fixture) withSpill() (*connectiontest.Spill, *strings.Builder) {
+	spill, log := new(connectiontest.Spill), new(strings.Builder)
+	f.Spill = spill
+	f.Log = slog.New(slog.NewTextHandler(log, nil))
+	return spill, log
+}
+
+// A store that stays away to the end of the invocation loses nothing: the next
+// run finds the pair in the spill, stores it and sends nothing.
+func TestASpilledPairComesBackWithoutASend(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		spill, _ := f.withSpill()
+		f.connect(t, f.key)
+		f.store.OnWrite = func(op string, _ any) (bool, error) {
+			return op != "Commit", map[bool]error{true: errAway}[op == "Commit"]
+		}
+		f.renew(t, Failed)
+		if spill.Len() != 1 {
+			t.Fatalf("%d spills, want 1", spill.Len())
+		}
+		f.store.OnWrite = nil
+		f.renew(t, Skipped) // the lease holds
+		<-time.After(3 * time.Minute)
+		f.renew(t, Refreshed)
+		if len(f.endpoint.sent) != 1 || f.held(t, f.key) != "refresh-1" || f.get(t, f.key).AccessToken != "access-1" {
+			t.Errorf("%d token requests, holding %s", len(f.endpoint.sent), f.held(t, f.key))
+		}
+		if spill.Len() != 0 {
+			t.Error("the spill is still there")
+		}
+	})
+}
+
+// While the store only stumbles, the spill is a safety net that is taken away
+// again.
+func TestASpillThatWasNotNeededGoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		spill, _ := f.withSpill()
+		f.connect(t, f.key)
+		commits := 0
+		f.store.OnWrite = func(op string, _ any) (bool, error) {
+			if op != "Commit" {
+				return true, nil
+			}
+			commits++
+			return commits > 3, map[bool]error{true: errAway}[commits <= 3]
+		}
+		f.renew(t, Refreshed)
+		if spill.Len() != 0 || f.held(t, f.key) != "refresh-1" {
+			t.Errorf("%d spills, holding %s", spill.Len(), f.held(t, f.key))
+		}
+	})
+}
+
+// When both stores are away the pair is in the log, sealed, and nowhere plain.
+func TestTheLogIsTheLastResort(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		spill, log := f.withSpill()
+		spill.OnCall = func(string) (bool, error) { return false, errAway }
+		f.connect(t, f.key)
+		f.store.OnWrite = func(op string, _ any) (bool, error) {
+			return op != "Commit", map[bool]error{true: errAway}[op == "Commit"]
+		}
+		f.renew(t, Failed)
+		match := regexp.MustCompile(`fence=(\d+) rescue=(\S+)`).FindStringSubmatch(log.String())
+		if match == nil || strings.Contains(log.String(), "refresh-1") || strings.Contains(log.String(), "access-1") {
+			t.Fatalf("log: %s", log)
+		}
+		sealed, err := base64.StdEncoding.DecodeString(strings.Trim(match[2], `"`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		tokens, err := openTokens(f.secrets.keys, f.key, f.get(t, f.key).Fence, sealed)
+		if err != nil || tokens.RefreshToken != "refresh-1" || tokens.AccessToken != "access-1" {
+			t.Errorf("rescued %v, %v", tokens.RefreshToken == "refresh-1", err)
+		}
+	})
+}
+
+// Where it is not known whether there is a spill, or it cannot be opened,
+// nothing is sent: the old refresh token may be spent.
+func TestNothingIsSentWhileASpillIsInDoubt(t *testing.T) {
+	tests := []struct {
+		name  string
+		doubt func(*connectiontest.Spill)
+		want  error
+	}{
+		{"spill out of reach", func(s *connectiontest.Spill) { s.OnCall = func(string) (bool, error) { return false, errAway } }, errAway},
+		{"spill altered", (*connectiontest.Spill).Corrupt, seal.ErrNotOpened},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFixture(t)
+				spill, _ := f.withSpill()
+				f.connect(t, f.key)
+				f.store.OnWrite = func(op string, _ any) (bool, error) {
+					return op != "Commit", map[bool]error{true: errAway}[op == "Commit"]
+				}
+				f.renew(t, Failed)
+				f.store.OnWrite = nil
+				tt.doubt(spill)
+				for range 3 {
+					<-time.After(3 * time.Minute)
+					if err := f.renew(t, Failed); !errors.Is(err, tt.want) {
+						t.Errorf("err = %v, want %v", err, tt.want)
+					}
+				}
+				if c := f.get(t, f.key); len(f.endpoint.sent) != 1 || c.Status != connection.Active || c.Lease.ID == "" {
+					t.Errorf("%d token requests, %+v", len(f.endpoint.sent), c.Lease)
+				}
+			})
+		})
+	}
+}
+
+// A spill older than what is stored is of no account.
+func TestAnOldSpillIsIgnored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		spill, _ := f.withSpill()
+		f.connect(t, f.key)
+		sealed, err := sealTokens(f.secrets.keys, f.key, f.get(t, f.key).StoredFence, rotated(7))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := spill.Put(t.Context(), f.key, f.get(t, f.key).StoredFence, sealed); err != nil {
+			t.Fatal(err)
+		}
+		f.endpoint.answer = refuse(&oauth.Error{Reason: "no answer"})
+		f.renew(t, Failed)
+		<-time.After(3 * time.Minute)
+		f.endpoint.answer = nil
+		f.renew(t, Refreshed)
+		if f.held(t, f.key) != "refresh-2" {
+			t.Errorf("holding %s, want the provider's answer", f.held(t, f.key))
+		}
+	})
+}
+
+// A spill is bound to its connection and fence.
+func TestASpillOpensOnlyWhereItBelongs(t *testing.T) {
+	f := newFixture(t)
+	sealed, err := sealTokens(f.secrets.keys, f.key, 7, rotated(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := openTokens(f.secrets.keys, f.key, 7, sealed); err != nil || got.RefreshToken != "refresh-1" {
+		t.Errorf("openTokens: %v", err)
+	}
+	for _, tt := range []struct {
+		key   connection.Key
+		fence int64
+	}{{f.key, 8}, {connection.Key{ConnectionID: "other", Provider: "acme"}, 7}, {connection.Key{ConnectionID: "acct_1", Provider: "other"}, 7}} {
+		if _, err := openTokens(f.secrets.keys, tt.key, tt.fence, sealed); !errors.Is(err, seal.ErrNotOpened) {
+			t.Errorf("opened for %v, fence %d: %v", tt.key, tt.fence, err)
+		}
+	}
+}
+
+var _ Spill = (*connectiontest.Spill)(nil)
