@@ -54,7 +54,7 @@ var allowed = map[string][]string{
 	"functions/connections": append(base, "internal/connections", "internal/refresh", "internal/awsenv", "internal/secrets", "internal/settings", "internal/dynamo"),
 
 	"internal/local": append(base, "internal/authorize", "internal/callback", "internal/refresh", "internal/connections", "internal/web", "internal/bolt", "internal/simulator", "internal/settings", "pkg/connect"),
-	"cmd/evergrant":  append(base, "internal/local", "internal/connections", "pkg/connect"),
+	"cmd/evergrant":  append(base, "internal/local", "internal/connections", "internal/secrets", "pkg/connect"),
 }
 
 // A listed package, as `go list -json` has it.

@@ -51,9 +51,9 @@ func (f Function) Names() []string {
 	case Callback:
 		return append(common, "CONNECTIONS_TABLE", "STATE_TABLE", "PUBLIC_URL", "COMPLETION_URL", "DUE_SHARDS")
 	case Refresh:
-		return append(common, "CONNECTIONS_TABLE", "STATE_TABLE", "DUE_SHARDS", "REFRESH_CONCURRENCY")
+		return append(common, "CONNECTIONS_TABLE", "STATE_TABLE", "RESCUE_SECRETS", "DUE_SHARDS", "REFRESH_CONCURRENCY")
 	case Connections:
-		return append(common, "CONNECTIONS_TABLE", "DUE_SHARDS")
+		return append(common, "CONNECTIONS_TABLE", "RESCUE_SECRETS", "DUE_SHARDS")
 	}
 	return nil
 }

@@ -32,9 +32,9 @@ func TestLoadReadsWhatTheFunctionNames(t *testing.T) {
 			ReturnOrigins: []string{"https://app.example.com", "https://admin.example.com"}, AllowUnsignedConnect: true, AllowPrivateProviders: true},
 		Callback: {ProviderSecrets: "stack/providers/", SealSecret: "seal", ConnectionsTable: "connections", StateTable: "state",
 			PublicURL: "https://connect.example.com", CompletionURL: "https://app.example.com/complete", DueShards: 8, AllowPrivateProviders: true},
-		Refresh: {ProviderSecrets: "stack/providers/", SealSecret: "seal", ConnectionsTable: "connections", StateTable: "state",
+		Refresh: {ProviderSecrets: "stack/providers/", SealSecret: "seal", ConnectionsTable: "connections", StateTable: "state", RescueSecrets: "stack/rescue/",
 			DueShards: 8, RefreshConcurrency: 64, AllowPrivateProviders: true},
-		Connections: {ProviderSecrets: "stack/providers/", SealSecret: "seal", ConnectionsTable: "connections", DueShards: 8, AllowPrivateProviders: true},
+		Connections: {ProviderSecrets: "stack/providers/", SealSecret: "seal", ConnectionsTable: "connections", RescueSecrets: "stack/rescue/", DueShards: 8, AllowPrivateProviders: true},
 	}
 	for _, f := range functions {
 		asked := map[string]bool{}
@@ -64,8 +64,8 @@ func TestDefaults(t *testing.T) {
 		{Authorize, map[string]string{"SEAL_SECRET": "seal", "CONNECT_SECRET": "connect"}, Settings{ProviderSecrets: "evergrant/providers/", SealSecret: "seal", ConnectSecret: "connect"}},
 		{Authorize, map[string]string{"SEAL_SECRET": "seal", "ALLOW_UNSIGNED_CONNECT": "true"}, Settings{ProviderSecrets: "evergrant/providers/", SealSecret: "seal", AllowUnsignedConnect: true}},
 		{Callback, map[string]string{"SEAL_SECRET": "seal", "CONNECTIONS_TABLE": "c", "STATE_TABLE": "s"}, Settings{ProviderSecrets: "evergrant/providers/", SealSecret: "seal", ConnectionsTable: "c", StateTable: "s", DueShards: 4}},
-		{Refresh, map[string]string{"SEAL_SECRET": "seal", "CONNECTIONS_TABLE": "c", "STATE_TABLE": "s"}, Settings{ProviderSecrets: "evergrant/providers/", SealSecret: "seal", ConnectionsTable: "c", StateTable: "s", DueShards: 4, RefreshConcurrency: 128}},
-		{Connections, map[string]string{"SEAL_SECRET": "seal", "CONNECTIONS_TABLE": "c"}, Settings{ProviderSecrets: "evergrant/providers/", SealSecret: "seal", ConnectionsTable: "c", DueShards: 4}},
+		{Refresh, map[string]string{"SEAL_SECRET": "seal", "CONNECTIONS_TABLE": "c", "STATE_TABLE": "s"}, Settings{ProviderSecrets: "evergrant/providers/", SealSecret: "seal", ConnectionsTable: "c", StateTable: "s", RescueSecrets: "evergrant/rescue/", DueShards: 4, RefreshConcurrency: 128}},
+		{Connections, map[string]string{"SEAL_SECRET": "seal", "CONNECTIONS_TABLE": "c"}, Settings{ProviderSecrets: "evergrant/providers/", SealSecret: "seal", ConnectionsTable: "c", RescueSecrets: "evergrant/rescue/", DueShards: 4}},
 	}
 	for _, tt := range tests {
 		if got, err := load(tt.f, tt.env); err != nil || !reflect.DeepEqual(got, tt.want) {

@@ -19,8 +19,8 @@ var granted = map[string][]string{
 		"secretsmanager:GetSecretValue on " + secretsBelow + "providers/*",
 	},
 	"callback": {
+		"dynamodb:GetItem on ConnectionsTable.Arn",
 		"dynamodb:GetItem on StateTable.Arn",
-		"dynamodb:PutItem on StateTable.Arn",
 		"dynamodb:UpdateItem on ConnectionsTable.Arn",
 		"dynamodb:UpdateItem on StateTable.Arn",
 		"logs:CreateLogStream on CallbackLogs.Arn",
@@ -29,17 +29,17 @@ var granted = map[string][]string{
 		"secretsmanager:GetSecretValue on " + secretsBelow + "providers/*",
 	},
 	"refresh": {
-		"dynamodb:DeleteItem on StateTable.Arn",
 		"dynamodb:GetItem on ConnectionsTable.Arn",
-		"dynamodb:GetItem on StateTable.Arn",
-		"dynamodb:PutItem on StateTable.Arn",
 		"dynamodb:Query on ${ConnectionsTable.Arn}/index/due",
 		"dynamodb:UpdateItem on ConnectionsTable.Arn",
 		"dynamodb:UpdateItem on StateTable.Arn",
 		"logs:CreateLogStream on RefreshLogs.Arn",
 		"logs:PutLogEvents on RefreshLogs.Arn",
+		"secretsmanager:CreateSecret on " + secretsBelow + "rescue/*",
+		"secretsmanager:DeleteSecret on " + secretsBelow + "rescue/*",
 		"secretsmanager:GetSecretValue on SealSecret",
 		"secretsmanager:GetSecretValue on " + secretsBelow + "providers/*",
+		"secretsmanager:GetSecretValue on " + secretsBelow + "rescue/*",
 	},
 	"connections": {
 		"dynamodb:GetItem on ConnectionsTable.Arn",
@@ -48,8 +48,11 @@ var granted = map[string][]string{
 		"dynamodb:UpdateItem on ConnectionsTable.Arn",
 		"logs:CreateLogStream on ConnectionsLogs.Arn",
 		"logs:PutLogEvents on ConnectionsLogs.Arn",
+		"secretsmanager:CreateSecret on " + secretsBelow + "rescue/*",
+		"secretsmanager:DeleteSecret on " + secretsBelow + "rescue/*",
 		"secretsmanager:GetSecretValue on SealSecret",
 		"secretsmanager:GetSecretValue on " + secretsBelow + "providers/*",
+		"secretsmanager:GetSecretValue on " + secretsBelow + "rescue/*",
 	},
 }
 
