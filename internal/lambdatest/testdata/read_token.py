@@ -1,0 +1,18 @@
+"""Reads an access token as every program may: with one GetItem.
+
+Usage: read_token.py TABLE CONNECTION_ID PROVIDER. Prints the attributes of the
+contract, with the types that they have in DynamoDB.
+"""
+
+import json
+import sys
+
+import boto3
+
+table, connection_id, provider = sys.argv[1:]
+item = boto3.client("dynamodb").get_item(
+    TableName=table,
+    Key={"connection_id": {"S": connection_id}, "provider": {"S": provider}},
+)["Item"]
+names = ["access_token", "token_type", "expires_at", "scopes", "connection_status"]
+print(json.dumps({name: item[name] for name in names if name in item}))
