@@ -32,7 +32,6 @@ type deployment struct {
 	change  map[string]map[string]string // of variables, by function
 	running map[string]*lambdatest.Function
 	started []*lambdatest.Function
-	secret  []string // what must never be printed, as far as the test has seen it
 }
 
 func deploy(t *testing.T, c lambdatest.Config) *deployment {
@@ -41,7 +40,7 @@ func deploy(t *testing.T, c lambdatest.Config) *deployment {
 		c.Now = time.Now
 	}
 	w := lambdatest.Open(t, bootstraps(t), c)
-	return &deployment{World: w, t: t, change: map[string]map[string]string{}, running: map[string]*lambdatest.Function{}, secret: w.Canaries}
+	return &deployment{World: w, t: t, change: map[string]map[string]string{}, running: map[string]*lambdatest.Function{}}
 }
 
 // function returns the running function, such as AuthorizeFunction.
@@ -51,6 +50,9 @@ func (d *deployment) function(name string) *lambdatest.Function {
 		f := d.Start(d.t, name, d.change[name])
 		d.running[name], d.started = f, append(d.started, f)
 		d.t.Cleanup(func() {
+			if found := leaks(f.Output(), d.Canaries()); len(found) > 0 {
+				d.t.Errorf("%s has printed secrets: %q", name, found)
+			}
 			if d.t.Failed() {
 				d.t.Logf("%s printed:\n%s", name, f.Output())
 			}
@@ -99,7 +101,10 @@ func (d *deployment) visit(b *browser, target *url.URL) events.APIGatewayV2HTTPR
 	b.keep(resp.Cookies)
 	for _, line := range resp.Cookies {
 		c, _ := http.ParseSetCookie(line) // it is one: keep has read it
-		d.secret = append(d.secret, c.Value)
+		d.Guard(c.Value)
+	}
+	if found := leaks(resp.Body+resp.Headers["Location"], d.Canaries()); name == "CallbackFunction" && len(found) > 0 {
+		d.t.Errorf("the answer to a callback shows secrets: %q", found)
 	}
 	for _, h := range []string{"Cache-Control=no-store", "Referrer-Policy=no-referrer", "X-Content-Type-Options=nosniff"} {
 		if key, value, _ := strings.Cut(h, "="); resp.Headers[key] != value {
@@ -149,7 +154,7 @@ func (d *deployment) link(provider string) *url.URL {
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	d.secret = append(d.secret, link.Query().Get("ticket"))
+	d.Guard(link.Query().Get("ticket"))
 	return link
 }
 
@@ -177,7 +182,7 @@ func (d *deployment) answered(b *browser, provider, button string) *url.URL {
 		d.t.Fatal(err)
 	}
 	for _, v := range []url.Values{back.Query(), fragment} {
-		d.secret = append(d.secret, slices.Concat(v["code"], v["state"], v["whData"], v["access_token"])...)
+		d.Guard(slices.Concat(v["code"], v["state"], v["whData"], v["access_token"])...)
 	}
 	return back
 }
@@ -214,9 +219,6 @@ func (d *deployment) item(connectionID, provider string) map[string]types.Attrib
 	})
 	if err != nil {
 		d.t.Fatal(err)
-	}
-	if token, ok := out.Item["access_token"].(*types.AttributeValueMemberS); ok && !slices.Contains(d.secret, token.Value) {
-		d.secret = append(d.secret, token.Value)
 	}
 	return out.Item
 }
@@ -283,15 +285,27 @@ func number(t *testing.T, item map[string]types.AttributeValue, name string) int
 // waits in the given shard of the due index then.
 func (d *deployment) makeDue(connectionID, provider, shard string) {
 	d.t.Helper()
+	d.update(connectionID, provider, "SET due_at = :past, due_shard = :shard", map[string]types.AttributeValue{
+		":past": &types.AttributeValueMemberN{Value: "1"}, ":shard": &types.AttributeValueMemberS{Value: shard},
+	})
+}
+
+// endLease frees a connection, as the time does after a refresh whose outcome
+// nobody knows.
+func (d *deployment) endLease(connectionID, provider string) {
+	d.t.Helper()
+	d.update(connectionID, provider, "REMOVE lease_id, lease_until, lease_sent_at", nil)
+}
+
+// update changes a connection that is due at some time, past the functions.
+func (d *deployment) update(connectionID, provider, expression string, values map[string]types.AttributeValue) {
+	d.t.Helper()
 	_, err := d.Database.Client.UpdateItem(d.t.Context(), &dynamodb.UpdateItemInput{
 		TableName: &d.Database.ConnectionsTable, Key: key(connectionID, provider),
-		UpdateExpression: aws.String("SET due_at = :past, due_shard = :shard"), ConditionExpression: aws.String("attribute_exists(due_at)"),
-		ExpressionAttributeValues: map[string]types.AttributeValue{
-			":past": &types.AttributeValueMemberN{Value: "1"}, ":shard": &types.AttributeValueMemberS{Value: shard},
-		},
+		UpdateExpression: &expression, ConditionExpression: aws.String("attribute_exists(due_at)"), ExpressionAttributeValues: values,
 	})
 	if err != nil {
-		d.t.Fatalf("make %s at %s due: %v", connectionID, provider, err)
+		d.t.Fatalf("%s at %s: %s: %v", connectionID, provider, expression, err)
 	}
 }
 
@@ -303,6 +317,17 @@ func (d *deployment) sweep() summary {
 	var s summary
 	d.invoke("RefreshFunction", eventtest.Read(d.t, "refresh.json", nil), &s)
 	return s
+}
+
+// endSweep ends the sweep lease, as the time does that a killed sweep had left.
+func (d *deployment) endSweep() {
+	d.t.Helper()
+	_, err := d.Database.Client.DeleteItem(d.t.Context(), &dynamodb.DeleteItemInput{
+		TableName: &d.Database.StateTable, Key: map[string]types.AttributeValue{"id": &types.AttributeValueMemberS{Value: "sweep"}},
+	})
+	if err != nil {
+		d.t.Fatal(err)
+	}
 }
 
 // An answer is that of the control plane.
@@ -324,7 +349,7 @@ func (d *deployment) ask(action, connectionID, provider string, more map[string]
 	}
 	var raw json.RawMessage
 	d.invoke("ConnectionsFunction", event, &raw)
-	if found := leaks(string(raw), d.secret); len(found) > 0 {
+	if found := leaks(string(raw), d.Canaries()); len(found) > 0 {
 		d.t.Errorf("the answer to %s holds a secret: %s", action, found)
 	}
 	var a answer

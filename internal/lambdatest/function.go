@@ -58,7 +58,7 @@ func Launch(ctx context.Context, binary string, env map[string]string, timeout t
 	}
 	_ = os.Remove(output.Name()) // it lives as long as it is open
 	f := &Function{api: newRuntimeAPI(name), timeout: timeout, output: output, exited: make(chan struct{})}
-	f.cmd = exec.CommandContext(ctx, binary) //nolint:gosec // It is a bootstrap that a test has built.
+	f.cmd = exec.CommandContext(ctx, binary)
 	f.cmd.Env = environ(name, f.api.address(), env)
 	f.cmd.Dir = filepath.Dir(binary)
 	f.cmd.Stdout, f.cmd.Stderr = output, output // a file: what is printed is there at once

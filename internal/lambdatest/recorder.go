@@ -53,8 +53,8 @@ func record(t testing.TB, target string, names map[string]string) *Recorder {
 // note adds one call. Both services speak AWS JSON: the operation stands in a
 // header, what it is about in the body.
 func (r *Recorder) note(target string, body []byte) {
-	var about struct{ TableName, IndexName, SecretId string } //nolint:revive // SecretId is the name on the wire
-	_ = json.Unmarshal(body, &about)                          // a call that cannot be read is noted too
+	var about struct{ TableName, IndexName, SecretId string }
+	_ = json.Unmarshal(body, &about) // a call that cannot be read is noted too
 	subject := about.TableName + about.SecretId
 	if name, ok := r.names[subject]; ok {
 		subject = name

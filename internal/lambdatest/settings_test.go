@@ -18,6 +18,7 @@ var badSettings = map[string][]string{
 	"SEAL_SECRET":             {""},
 	"CONNECT_SECRET":          {""},
 	"PROVIDER_SECRETS":        nil,
+	"RESCUE_SECRETS":          nil,
 	"PUBLIC_URL":              {"connect.example.com", "http://connect.example.com", "https://connect.example.com?a=b"},
 	"COMPLETION_URL":          {"app.example.com/complete", "https://user@app.example.com"},
 	"RETURN_ORIGINS":          {"app.example.com", "https://app.example.com/path", "https://a.example,http://b.example"},

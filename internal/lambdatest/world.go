@@ -3,8 +3,11 @@ package lambdatest
 import (
 	"crypto/rand"
 	"encoding/json"
+	"maps"
 	"net/http/httptest"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -49,12 +52,11 @@ type World struct {
 	Provider   string // URL of the simulated providers
 	ConnectKey string // the key k1, which signs connect tickets
 
-	// Canaries is every secret that the functions are given, none of which may
-	// be printed: keys, client secrets, the credentials of the role.
-	Canaries []string
-
 	bootstraps map[string]string
 	values     map[string]string // of the settings, by name
+
+	mu       sync.Mutex
+	canaries map[string]bool
 }
 
 // Open makes a World for the functions in bootstraps, until t ends. Where the
@@ -62,7 +64,8 @@ type World struct {
 // failure.
 func Open(t testing.TB, bootstraps map[string]string, c Config) *World {
 	t.Helper()
-	w := &World{Database: dynamotest.Open(t), bootstraps: bootstraps, Canaries: []string{secretKey, sessionToken}}
+	w := &World{Database: dynamotest.Open(t), bootstraps: bootstraps, canaries: map[string]bool{}}
+	w.Guard(secretKey, sessionToken)
 	moto := secretsManager(t)
 	w.DynamoDB = record(t, w.Database.Endpoint, map[string]string{
 		w.Database.ConnectionsTable: "ConnectionsTable", w.Database.StateTable: "StateTable",
@@ -73,14 +76,43 @@ func Open(t testing.TB, bootstraps map[string]string, c Config) *World {
 		clients[p] = simulator.Client{ID: p + "-client", Secret: "se/cr+et=" + rand.Text()}
 		redirectURIs = append(redirectURIs, PublicURL+"/callback/"+p)
 	}
+	w.guardGrants(simulator.State{Grants: c.Grants})
 	w.Simulator = simulator.New(simulator.Config{
-		Now: c.Now, Clients: clients, RedirectURIs: redirectURIs, State: simulator.State{Grants: c.Grants},
+		Now: c.Now, Clients: clients, RedirectURIs: redirectURIs, State: simulator.State{Grants: c.Grants}, Save: w.guardGrants,
 	})
 	server := httptest.NewServer(w.Simulator)
 	t.Cleanup(server.Close)
 	w.Provider = server.URL
 	w.store(t, moto, clients, c.Client)
 	return w
+}
+
+// Guard adds secrets to those that no function may print.
+func (w *World) Guard(secrets ...string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, s := range secrets {
+		w.canaries[s] = true
+	}
+}
+
+// guardGrants guards every token of the providers.
+func (w *World) guardGrants(s simulator.State) {
+	for _, g := range s.Grants {
+		w.Guard(g.Refresh.Value)
+		for _, t := range g.Access {
+			w.Guard(t.Value)
+		}
+	}
+}
+
+// Canaries returns every secret that there is in this world so far: the keys,
+// the client secrets, the credentials of the role, every token that a provider
+// has ever given, and what was guarded besides.
+func (w *World) Canaries() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Sorted(maps.Keys(w.canaries))
 }
 
 // providers are those that are simulated.
@@ -102,7 +134,7 @@ func (w *World) store(t testing.TB, moto string, clients map[string]simulator.Cl
 	stack := "evergrant-" + rand.Text()
 	sealKey, connectKey := generated(), generated()
 	w.ConnectKey = connectKey
-	w.Canaries = append(w.Canaries, sealKey, connectKey)
+	w.Guard(sealKey, connectKey)
 	// The form that GenerateSecretString of template.yaml writes. !Ref is the ARN.
 	seal := create(stack+"/seal", `{"current":"k1","k1":"`+sealKey+`"}`)
 	connect := create(stack+"/connect", `{"current":"k1","k1":"`+connectKey+`"}`)
@@ -118,7 +150,7 @@ func (w *World) store(t testing.TB, moto string, clients map[string]simulator.Cl
 		}
 		create(stack+"/providers/"+id, string(document))
 		names[stack+"/providers/"+id] = id
-		w.Canaries = append(w.Canaries, c.Secret)
+		w.Guard(c.Secret)
 	}
 	w.Secrets = record(t, moto, names)
 	w.values = map[string]string{
@@ -160,13 +192,13 @@ func (w *World) Environment(t testing.TB, function string) map[string]string {
 	return env
 }
 
-// Start runs a function of this deployment, with the variables in change set
-// to other values, until t ends.
+// Start runs a function of this deployment until t ends, with the variables in
+// change set to other values: those that it takes, and Lambda's own.
 func (w *World) Start(t testing.TB, function string, change map[string]string) *Function {
 	t.Helper()
 	env := w.Environment(t, function)
 	for name, value := range change {
-		if _, ok := env[name]; !ok {
+		if _, ok := env[name]; !ok && !strings.HasPrefix(name, "AWS_LAMBDA_") {
 			t.Fatalf("%s does not take %s", function, name)
 		}
 		env[name] = value
