@@ -1,0 +1,94 @@
+package lambdatest_test
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/evergrant/evergrant/internal/lambdatest"
+)
+
+// The calls to DynamoDB, as a Recorder names them.
+var (
+	idleSweep = []string{
+		"UpdateItem StateTable",                                                                                                // the sweep lease
+		"Query ConnectionsTable/due", "Query ConnectionsTable/due", "Query ConnectionsTable/due", "Query ConnectionsTable/due", // a shard each
+		"UpdateItem StateTable",
+	}
+	oneRefresh = []string{"UpdateItem ConnectionsTable", "UpdateItem ConnectionsTable"} // claim, commit
+	oneConnect = []string{"UpdateItem StateTable", "UpdateItem ConnectionsTable"}       // claim, store
+)
+
+// took checks the calls to DynamoDB and to Secrets Manager since the last time.
+// Secrets that are read at once are read in any order.
+func (d *deployment) took(doing string, dynamoDB, secrets []string) {
+	d.t.Helper()
+	if got := d.DynamoDB.Take(); !slices.Equal(got, dynamoDB) {
+		d.t.Errorf("%s takes %q of DynamoDB, want %q", doing, got, dynamoDB)
+	}
+	var read []string
+	for _, s := range secrets {
+		read = append(read, "GetSecretValue "+s)
+	}
+	if got := d.Secrets.Take(); !slices.Equal(slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(read))) {
+		d.t.Errorf("%s takes %q of Secrets Manager, want %q", doing, got, read)
+	}
+}
+
+func TestAuthorizeMakesNoAWSCallOnceWarm(t *testing.T) {
+	t.Parallel()
+	d := deploy(t, lambdatest.Config{})
+	d.function("AuthorizeFunction")
+	d.took("the start", nil, []string{"SealSecret", "ConnectSecret"})
+	for _, provider := range []string{"whiplash", "whcc"} {
+		d.sendAway(newBrowser(t), provider)
+		d.took("the first request", nil, []string{provider})
+		for range 3 {
+			d.sendAway(newBrowser(t), provider)
+		}
+		d.took("a warm request", nil, nil)
+	}
+}
+
+func TestCallbackMakesTwoWritesAndNoRead(t *testing.T) {
+	t.Parallel()
+	d := deploy(t, lambdatest.Config{})
+	d.function("AuthorizeFunction")
+	d.Secrets.Take()
+	d.function("CallbackFunction")
+	d.took("the start", nil, []string{"SealSecret"})
+	secrets := []string{"whiplash"}
+	for _, doing := range []string{"the first request", "a warm request", "a second warm request"} {
+		b := newBrowser(t)
+		back := d.answered(b, "whiplash", "approve")
+		d.Secrets.Take() // of authorize
+		d.ends(d.visit(b, back), "whiplash", "connected")
+		d.took(doing, oneConnect, secrets)
+		secrets = nil
+	}
+	b := newBrowser(t)
+	d.ends(d.visit(b, d.answered(b, "whiplash", "deny")), "whiplash", "denied")
+	d.took("a denial", []string{"UpdateItem StateTable"}, nil)
+	d.visit(newBrowser(t), d.answered(newBrowser(t), "whiplash", "approve"))
+	d.took("a link scanner without the cookie", nil, nil)
+}
+
+func TestARefreshMakesTwoWritesAndNoReadBesidesTheSweep(t *testing.T) {
+	t.Parallel()
+	d := deploy(t, lambdatest.Config{})
+	d.connect("whiplash")
+	d.DynamoDB.Take()
+	d.Secrets.Take()
+	d.function("RefreshFunction")
+	d.took("the start", nil, nil)
+	d.sweep()
+	d.took("an idle sweep", idleSweep, nil)
+	secrets := []string{"whiplash", "SealSecret"}
+	for _, doing := range []string{"the first refresh", "a warm refresh", "a second warm refresh"} {
+		d.makeDue(connectionID, "whiplash", "3")
+		if s := d.sweep(); s != (summary{Due: 1, Refreshed: 1}) {
+			t.Fatalf("sweep = %+v", s)
+		}
+		d.took(doing, slices.Insert(slices.Clone(idleSweep), len(idleSweep)-1, oneRefresh...), secrets)
+		secrets = nil
+	}
+}
