@@ -37,8 +37,9 @@ const signingKey = "0123456789abcdef0123456789abcdef"
 // A deployment is the four functions on a store in memory, in front of the
 // simulated providers.
 type deployment struct {
-	t           *testing.T
+	t           testing.TB
 	store       *connectiontest.Memory
+	manager     *manager
 	simulator   *simulator.Simulator
 	authorize   *authorize.Handler
 	callback    *callback.Handler
@@ -62,17 +63,21 @@ func (d *deployment) pass(by time.Duration) {
 }
 
 // manager is a Secrets Manager with the documents of a deployment.
-type manager map[string]string
+type manager struct {
+	documents map[string]string
+	reads     int
+}
 
-func (m manager) GetSecretValue(_ context.Context, in *secretsmanager.GetSecretValueInput, _ ...func(*secretsmanager.Options)) (*secretsmanager.GetSecretValueOutput, error) {
-	v, ok := m[*in.SecretId]
+func (m *manager) GetSecretValue(_ context.Context, in *secretsmanager.GetSecretValueInput, _ ...func(*secretsmanager.Options)) (*secretsmanager.GetSecretValueOutput, error) {
+	m.reads++
+	v, ok := m.documents[*in.SecretId]
 	if !ok || *in.VersionStage != "AWSCURRENT" {
 		return nil, &types.ResourceNotFoundException{}
 	}
 	return &secretsmanager.GetSecretValueOutput{SecretString: &v}, nil
 }
 
-func deploy(t *testing.T) *deployment {
+func deploy(t testing.TB) *deployment {
 	t.Helper()
 	d := &deployment{t: t, store: new(connectiontest.Memory), now: time.Now()}
 	d.simulator = simulator.New(simulator.Config{Now: d.clock, RedirectURIs: []string{
@@ -81,18 +86,19 @@ func deploy(t *testing.T) *deployment {
 	}})
 	server := httptest.NewServer(d.simulator)
 	t.Cleanup(server.Close)
-	m := manager{"seal": `{"current":"k1","k1":"` + signingKey + `"}`, "connect": `{"current":"k1","k1":"` + signingKey + `"}`}
+	ring := `{"current":"k1","k1":"` + signingKey + `"}`
+	d.manager = &manager{documents: map[string]string{"seal": ring, "connect": ring}}
 	for _, p := range providers.All() {
 		c := simulator.DefaultClient(p.ID)
 		document, err := json.Marshal(map[string]any{"client_id": c.ID, "client_secret": c.Secret, "endpoints": d.simulator.Endpoints(server.URL, p.ID)})
 		if err != nil {
 			t.Fatal(err)
 		}
-		m["p/"+p.ID] = string(document)
+		d.manager.documents["p/"+p.ID] = string(document)
 	}
 	half := func() float64 { return 0.5 }
 	log := slog.New(slog.DiscardHandler)
-	s := &secrets.Store{API: m, Prefix: "p/", Seal: "seal", Connect: "connect", AllowPrivate: true, Now: d.clock, Jitter: half}
+	s := &secrets.Store{API: d.manager, Prefix: "p/", Seal: "seal", Connect: "connect", AllowPrivate: true, Now: d.clock, Jitter: half}
 	tokens := &oauth.TokenClient{HTTP: oauth.NewHTTPClient(true), Now: d.clock}
 	renewer := &refresh.Renewer{Leases: d.store, Secrets: s, Tokens: tokens, Shards: 4, NewID: rand.Text, Random: half, Now: d.clock, Log: log}
 	d.authorize = &authorize.Handler{Secrets: s, Provider: tokens, ReturnOrigins: []string{"https://app.example.com"}, Now: d.clock, Log: log}
