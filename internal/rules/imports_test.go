@@ -46,6 +46,7 @@ var allowed = map[string][]string{
 	"internal/secrets":        base,
 	"internal/connectiontest": base,
 	"internal/dynamotest":     append(base, "internal/template", "internal/dynamo"),
+	"internal/refreshmodel":   {},
 	"internal/lambdatest":     {"internal/dynamotest", "internal/simulator", "internal/template"},
 
 	"functions/authorize":   append(base, "internal/authorize", "internal/awsenv", "internal/secrets", "internal/settings"),
