@@ -63,6 +63,12 @@ deploy: ## Build and deploy with the SAM CLI (ENV=dev, staging or prod)
 test: ## Run all tests, in random order, with the race detector
 	go test -race -shuffle=on ./...
 
+# `make test` checks the model with one attempt of each worker, which takes seconds.
+.PHONY: model
+model: ## Check the model of the refresh with two attempts of each worker: a minute, 1 GB, needs spin
+	@command -v spin >/dev/null || { echo 'make model needs spin: apt-get install spin' >&2; exit 1; }
+	MODEL_ATTEMPTS=2 go test -count=1 -v ./internal/refreshmodel
+
 .PHONY: bench
 bench: ## Count what each step costs: calls, writes, memory
 	go test -run '^$$' -bench . -benchmem ./...
