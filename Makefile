@@ -1,6 +1,7 @@
 # One place for what people, CI and `sam build` run. `make` alone lists the
-# targets. The versions of all tools are pinned here and nowhere else; nothing
-# below .tools/ is needed to build, to run locally or to test what needs no tool.
+# targets. The versions of all tools are pinned here and nowhere else, but for
+# the lock file of the authorization server that tests run; nothing below .tools/
+# is needed to build, to run locally or to test what needs no tool.
 
 GOLANGCI_LINT := v2.15.0
 DYNOXIDE      := 3.2.0
@@ -121,7 +122,7 @@ PYTHON := $(CFN_LINT)-$(MOTO)-$(BOTO3)
 EMULATOR := $(DYNOXIDE)-$(DYNALITE)
 
 .PHONY: tools
-tools: $(STAMPS)/golangci-lint-$(GOLANGCI_LINT) $(STAMPS)/python-$(PYTHON) $(STAMPS)/emulator-$(EMULATOR) ## Install the pinned tools into .tools/ (make -j3 tools is quicker)
+tools: $(STAMPS)/golangci-lint-$(GOLANGCI_LINT) $(STAMPS)/python-$(PYTHON) $(STAMPS)/emulator-$(EMULATOR) $(STAMPS)/oidc-provider ## Install the pinned tools into .tools/ (make -j3 tools is quicker)
 
 $(STAMPS)/golangci-lint-$(GOLANGCI_LINT):
 	GOBIN='$(TOOLS)/bin' go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT)
@@ -147,6 +148,16 @@ $(STAMPS)/emulator-$(EMULATOR):
 		echo 'DynamoDB emulator: dynalite $(DYNALITE), since cargo did not make dynoxide'; \
 	fi
 	@touch $@
+
+# An authorization server that nobody here wrote, for internal/peers. The lock
+# file has the hash of each package and names no registry.
+$(STAMPS)/oidc-provider: $(addprefix internal/peers/testdata/oidc-provider/,package.json package-lock.json)
+	@mkdir -p '$(TOOLS)/oidc-provider' $(STAMPS)
+	@if command -v npm >/dev/null; then \
+		cp $^ '$(TOOLS)/oidc-provider' && npm ci --silent --ignore-scripts --no-audit --no-fund --prefix '$(TOOLS)/oidc-provider' && touch $@; \
+	else \
+		echo 'oidc-provider is left out, since there is no npm'; \
+	fi
 
 .PHONY: clean
 clean: ## Remove what was built, but not the tools

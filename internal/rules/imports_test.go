@@ -30,6 +30,7 @@ var allowed = map[string][]string{
 	"internal/rules":      {},
 	"internal/eventtest":  {},
 	"internal/flowtest":   {},
+	"internal/peers":      {},
 	"internal/template":   {},
 	"internal/simulator":  {},
 	"internal/oauth":      {"pkg/providers"},
