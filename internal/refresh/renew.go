@@ -197,7 +197,7 @@ func (r *Renewer) commit(ctx context.Context, j job, c connection.Connection, to
 		return Failed, err
 	}
 	switch err := r.keep(ctx, j, c, tokens); {
-	case errors.Is(err, connection.ErrConflict):
+	case errors.Is(err, errSuperseded):
 		return Skipped, r.superseded(ctx, j, c.Key, tokens)
 	case err != nil:
 		return Failed, fmt.Errorf("store refreshed tokens: %w", err)

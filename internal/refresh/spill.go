@@ -97,7 +97,11 @@ func (r *Renewer) recover(ctx context.Context, j job, c connection.Connection) (
 	result, err = r.commit(ctx, j, c, tokens)
 	if result == Refreshed {
 		r.Log.WarnContext(ctx, "recovered from spill", "provider", c.Provider, "connection_id", c.ConnectionID, "fence", fence)
-		r.forget(ctx, c.Key, fence)
+		for err == nil && sealed != nil { // a recovery that was cut off has spilled again
+			r.forget(ctx, c.Key, fence)
+			sealed, fence, err = r.Spill.Find(ctx, c.Key, c.StoredFence, fence)
+		}
+		return Refreshed, true, nil
 	}
 	return result, true, err
 }
@@ -109,38 +113,64 @@ func (r *Renewer) forget(ctx context.Context, k connection.Key, fence int64) {
 	}
 }
 
+// What a refused commit means. Both are connection.ErrConflict.
+var (
+	errSuperseded = fmt.Errorf("%w: connected again or disconnected", connection.ErrConflict)
+	errOvertaken  = fmt.Errorf("%w: another refresh of the same grant has claimed it", connection.ErrConflict)
+)
+
+// store commits c once. A refusal is looked into: where somebody connected or
+// disconnected, theirs stands. Where only a later claim is in the way, which
+// no lease allows, the tokens are the only live ones and must not be dropped.
+func (r *Renewer) store(ctx context.Context, c connection.Connection) error {
+	err := r.Leases.Commit(ctx, c)
+	if !errors.Is(err, connection.ErrConflict) {
+		return err
+	}
+	now, err := r.Leases.Get(ctx, c.Key)
+	switch {
+	case errors.Is(err, connection.ErrNotFound):
+		return errSuperseded
+	case err != nil:
+		return fmt.Errorf("look into refused commit: %w", err)
+	case now.Status == connection.Disconnected || now.StoredFence >= c.Fence:
+		return errSuperseded
+	}
+	return errOvertaken
+}
+
 // keep stores new tokens somewhere, whatever fails: in the connection store;
 // while that does not take them, in the spill as well; and if neither has them
 // when time is up, sealed in the log. It reports the store's error.
 func (r *Renewer) keep(ctx context.Context, j job, c connection.Connection, tokens oauth.TokenSet) error {
-	err := r.Leases.Commit(context.WithoutCancel(ctx), c)
-	if err == nil || errors.Is(err, connection.ErrConflict) {
+	err := r.store(context.WithoutCancel(ctx), c)
+	if err == nil || errors.Is(err, errSuperseded) {
 		return err
 	}
 	sealed, sealErr := sealTokens(j.keys, c.Key, c.Fence, tokens)
 	if sealErr != nil {
 		return errors.Join(err, sealErr)
 	}
-	var stored, spilled atomic.Bool
+	var settled, spilled atomic.Bool // settled: the tokens are where they belong, or no longer wanted
 	var spillErr error
 	var spilling sync.WaitGroup
 	spilling.Go(func() {
 		spillErr = connection.Persist(ctx, j.deadline.Add(-time.Second), r.Random, func(ctx context.Context) error {
-			if stored.Load() || r.Spill == nil {
-				return nil // it is where it belongs, or there is no other place
+			if settled.Load() || r.Spill == nil {
+				return nil
 			}
 			err := r.Spill.Put(ctx, c.Key, c.Fence, sealed)
 			spilled.Store(err == nil)
 			return err
 		})
 	})
-	err = r.write(ctx, j, c)
-	stored.Store(err == nil || errors.Is(err, connection.ErrConflict))
+	err = connection.Persist(ctx, j.deadline.Add(-time.Second), r.Random, func(ctx context.Context) error { return r.store(ctx, c) })
+	settled.Store(err == nil || errors.Is(err, errSuperseded))
 	spilling.Wait()
 	switch {
-	case stored.Load() && spilled.Load():
+	case settled.Load() && spilled.Load():
 		r.forget(ctx, c.Key, c.Fence)
-	case stored.Load():
+	case settled.Load():
 	case spilled.Load():
 		r.Log.ErrorContext(ctx, "new tokens spilled", "provider", c.Provider, "connection_id", c.ConnectionID, "fence", c.Fence, "err", err)
 	default:

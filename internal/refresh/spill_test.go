@@ -1,6 +1,7 @@
 package refresh
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"log/slog"
@@ -158,6 +159,59 @@ func TestAnOldSpillIsIgnored(t *testing.T) {
 		f.renew(t, Refreshed)
 		if f.held(t, f.key) != "refresh-2" {
 			t.Errorf("holding %s, want the provider's answer", f.held(t, f.key))
+		}
+	})
+}
+
+// A lease that was broken, say by a clock that jumped, must not cost the only
+// live tokens: they wait in the spill for the next claim, and are not revoked.
+func TestTokensOvertakenByAnotherClaimAreNotDropped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		spill, _ := f.withSpill()
+		f.connect(t, f.key)
+		f.endpoint.answer = func(context.Context, oauth.Secret) (oauth.TokenSet, error) {
+			later := time.Now().Add(time.Hour) // another worker's clock
+			if _, err := f.store.Claim(t.Context(), connection.Claim{Key: f.key, LeaseID: "other", Now: later, Until: later}); err != nil {
+				t.Error(err)
+			}
+			return rotated(1), nil
+		}
+		f.renew(t, Failed)
+		if spill.Len() != 1 || len(f.endpoint.revoked) != 0 {
+			t.Fatalf("%d spills, %d revoked", spill.Len(), len(f.endpoint.revoked))
+		}
+		<-time.After(2 * time.Hour)
+		f.renew(t, Refreshed)
+		if len(f.endpoint.sent) != 1 || f.held(t, f.key) != "refresh-1" {
+			t.Errorf("%d token requests, holding %s", len(f.endpoint.sent), f.held(t, f.key))
+		}
+	})
+}
+
+// The spill of any lost refresh since the last stored tokens is found, not only
+// of the last: an attempt to recover may have been cut off itself.
+func TestASpillIsFoundBehindALaterLostClaim(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		spill, _ := f.withSpill()
+		f.connect(t, f.key)
+		f.store.OnWrite = func(op string, _ any) (bool, error) {
+			return op != "Commit", map[bool]error{true: errAway}[op == "Commit"]
+		}
+		f.renew(t, Failed)
+		for range 2 { // recovery cannot store either
+			<-time.After(3 * time.Minute)
+			f.renew(t, Failed)
+		}
+		f.store.OnWrite = nil
+		<-time.After(3 * time.Minute)
+		f.renew(t, Refreshed)
+		if len(f.endpoint.sent) != 1 || f.held(t, f.key) != "refresh-1" {
+			t.Errorf("%d token requests, holding %s", len(f.endpoint.sent), f.held(t, f.key))
+		}
+		if spill.Len() != 0 {
+			t.Errorf("%d spills left, want none", spill.Len())
 		}
 	})
 }
