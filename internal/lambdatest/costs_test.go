@@ -92,3 +92,24 @@ func TestARefreshMakesTwoWritesAndNoReadBesidesTheSweep(t *testing.T) {
 		secrets = nil
 	}
 }
+
+func TestTheControlPlaneReadsSecretsOnlyToSpeakToAProvider(t *testing.T) {
+	t.Parallel()
+	d := deploy(t, lambdatest.Config{})
+	d.connect("whiplash")
+	d.DynamoDB.Take()
+	d.Secrets.Take()
+	d.function("ConnectionsFunction")
+	d.took("the start", nil, nil)
+	d.ask("get", connectionID, "whiplash", nil)
+	d.took("get", []string{"GetItem ConnectionsTable"}, nil)
+	d.ask("list", connectionID, "", nil)
+	d.took("list", []string{"Query ConnectionsTable"}, nil)
+	secrets := []string{"whiplash", "SealSecret"}
+	for _, doing := range []string{"the first refresh", "a warm refresh"} {
+		d.ask("refresh", connectionID, "whiplash", nil)
+		// It looks before and after: the answer is what the table holds.
+		d.took(doing, slices.Concat([]string{"GetItem ConnectionsTable"}, oneRefresh, []string{"GetItem ConnectionsTable"}), secrets)
+		secrets = nil
+	}
+}
