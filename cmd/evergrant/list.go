@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/evergrant/evergrant/internal/connection"
+	"github.com/evergrant/evergrant/internal/connections"
+	"github.com/evergrant/evergrant/internal/local"
+)
+
+func newList(t tool, g *global) *cobra.Command {
+	var status string
+	cmd := &cobra.Command{
+		Use:   "list [CONNECTION_ID]",
+		Short: "List connections: all, or those of one connection ID",
+		Example: `  evergrant list
+  evergrant list acct_42
+  evergrant list --status reauthorization_required --json`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return misuse(cmd, "list takes at most one argument, CONNECTION_ID, not %d", len(args))
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			input, err := listInput(cmd, args, status)
+			if err != nil {
+				return err
+			}
+			p, err := g.plane(cmd, t)
+			if err != nil {
+				return err
+			}
+			return g.list(cmd.Context(), t, p, input)
+		},
+	}
+	cmd.Flags().StringVar(&status, "status", "", "only connections in this `status`: active, reauthorization_required or disconnected")
+	return cmd
+}
+
+// listInput returns what to ask the control plane for.
+func listInput(cmd *cobra.Command, args []string, status string) (map[string]any, error) {
+	input := map[string]any{"action": "list"}
+	all := []connection.Status{"", connection.Active, connection.ReauthorizationRequired, connection.Disconnected}
+	switch {
+	case !slices.Contains(all, connection.Status(status)):
+		return nil, misuse(cmd, "--status is %q: use active, reauthorization_required or disconnected", status)
+	case len(args) == 1 && status != "":
+		return nil, misuse(cmd, "list takes a connection ID or --status, not both")
+	case len(args) == 1 && !connection.ValidID(args[0]):
+		return nil, misuse(cmd, "%q is not a connection ID: use 1 to 256 of A-Z a-z 0-9 . _ : @ / -", args[0])
+	case len(args) == 1:
+		input["connection_id"] = args[0]
+	case status != "":
+		input["status"] = status
+	}
+	return input, nil
+}
+
+// list prints every page of the list as one.
+func (g *global) list(ctx context.Context, t tool, p plane, input map[string]any) error {
+	all := output{Connections: []json.RawMessage{}}
+	for {
+		out, err := call(ctx, p, input)
+		if err != nil {
+			if g.json && out.Error != nil {
+				err = errors.Join(err, printJSON(t.Out, out))
+			}
+			return err
+		}
+		all.Connections = append(all.Connections, out.Connections...)
+		if out.Cursor == "" {
+			break
+		}
+		input["cursor"] = out.Cursor
+	}
+	if g.json {
+		return printJSON(t.Out, all)
+	}
+	return table(t.Out, t.Now(), all.Connections)
+}
+
+// table prints connections for a person.
+func table(w io.Writer, now time.Time, list []json.RawMessage) error {
+	if len(list) == 0 {
+		_, err := fmt.Fprintln(w, "There are no connections.")
+		return err
+	}
+	tw := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	_, _ = fmt.Fprintln(tw, "CONNECTION ID\tPROVIDER\tSTATUS\tTIME LEFT\tACCOUNT")
+	for _, raw := range list {
+		var v connections.View
+		if err := json.Unmarshal(raw, &v); err != nil {
+			return fmt.Errorf("read list: %w", err)
+		}
+		_, _ = fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", v.ConnectionID, v.Provider, v.Status, left(v, now), account(v))
+	}
+	return tw.Flush()
+}
+
+// left says how long the access token of v still works.
+func left(v connections.View, now time.Time) string {
+	switch {
+	case v.Status == connection.Disconnected:
+		return "-"
+	case v.ExpiresAt == 0:
+		return "no end"
+	case v.ExpiresAt <= now.Unix():
+		return "expired"
+	}
+	return local.Left(time.Duration(v.ExpiresAt-now.Unix()) * time.Second)
+}
+
+// account says who v is at the provider.
+func account(v connections.View) string {
+	switch {
+	case v.AccountLabel != "":
+		return printable(v.AccountLabel)
+	case v.AccountID != "":
+		return printable(v.AccountID)
+	}
+	return "-"
+}
+
+// printable keeps a provider's text from steering the terminal.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r >= 0x7f && r < 0xa0 {
+			return '?'
+		}
+		return r
+	}, s)
+}
