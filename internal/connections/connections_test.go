@@ -181,6 +181,7 @@ func TestWrongInputIsNamed(t *testing.T) {
 		{"issue where none is", `{"action":"issue","connection_id":"a","provider":"whisk"}`, "not_offered", "connect in a browser"},
 		{"import of nothing", `{"action":"import","connection_id":"a","provider":"whisk"}`, "invalid_request", "either refresh_token or access_token"},
 		{"import of both", `{"action":"import","connection_id":"a","provider":"whisk","refresh_token":"r","access_token":"a"}`, "invalid_request", "either"},
+		{"import of a refresh token where none is", `{"action":"import","connection_id":"a","provider":"whcc","refresh_token":"r"}`, "not_offered", "no refresh tokens"},
 		{"import of another environment's token", `{"action":"import","connection_id":"a","provider":"whatnot","access_token":"wn_access_tk_test_1"}`, "invalid_request", "staging"},
 	}
 	for _, tt := range tests {

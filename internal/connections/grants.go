@@ -120,6 +120,9 @@ func (h *Handler) take(ctx context.Context, k connection.Key, req Request) (conn
 			return oauth.TokenSet{AccessToken: req.AccessToken, TokenType: "Bearer", IssuedAt: h.Now()}, nil
 		})
 	}
+	if client.Provider.NoRefresh {
+		return connection.Connection{}, &Error{Type: "not_offered", Detail: client.Provider.Name + " has no refresh tokens: import an access_token, or connect in a browser"}
+	}
 	return h.store(ctx, k, client, func() (oauth.TokenSet, error) {
 		tokens, err := oauth.WithCredentials(ctx, h.Secrets, client, func(c oauth.Client) (oauth.TokenSet, error) {
 			return h.Tokens.Refresh(ctx, c, req.RefreshToken)

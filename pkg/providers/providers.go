@@ -62,6 +62,7 @@ type Provider struct {
 	ErrorCodes map[string]string // the provider's error code → the RFC 6749 section 5.2 code it means
 
 	// The life of a grant. Zero durations are unknown.
+	NoRefresh        bool // there are no refresh tokens
 	Rotation         Rotation
 	GraceTime        time.Duration // with Grace: how long a used refresh token still works
 	AccessTokenLife  time.Duration // where the answer does not say

@@ -23,4 +23,5 @@ var whcc = Provider{
 	Answer:          Answer{AccessToken: "Token", Effective: "EffectiveDate", Expires: "ExpirationDate", DateLayout: "1/2/2006 3:04:05 PM MST", ErrorCode: "ErrorNumber"},
 	ErrorCodes:      map[string]string{"403.01": "invalid_grant", "403.02": "invalid_client", "403.03": "invalid_client", "403.04": "invalid_client", "403.05": "unsupported_grant_type"},
 	AccessTokenLife: hour,
+	NoRefresh:       true,
 }
