@@ -62,6 +62,10 @@ deploy: ## Build and deploy with the SAM CLI (ENV=dev, staging or prod)
 
 .PHONY: test
 test: ## Run all tests, in random order, with the race detector
+	@test -n "$$DYNAMODB_ENDPOINT" || command -v dynoxide >/dev/null || command -v dynalite >/dev/null || \
+		echo 'No DynamoDB emulator: what needs one is skipped. `make tools` installs it.'
+	@test -x $(VENV)/bin/python3 || echo 'No Secrets Manager fake: the built functions are not run. `make tools` installs it.'
+	@test -n "$$CHROMIUM" || command -v chromium >/dev/null || echo 'No Chromium: the pages are not opened in a browser. Install the package chromium.'
 	go test -race -shuffle=on ./...
 
 # `make test` checks the model with one attempt of each worker, which takes seconds.
