@@ -13,6 +13,7 @@ import (
 // The answer to the browser names who answers, where the server promises that:
 // RFC 9207 section 2.
 func TestACodeComesBackWithStateAndIssuer(t *testing.T) {
+	t.Parallel()
 	each(t, all, func(t *testing.T, w *world) {
 		r := w.request()
 		to, err := oauth.AuthorizationURL(w.secrets.client, r)
@@ -30,6 +31,7 @@ func TestACodeComesBackWithStateAndIssuer(t *testing.T) {
 }
 
 func TestACodeIsExchangedWithItsVerifier(t *testing.T) {
+	t.Parallel()
 	each(t, all, func(t *testing.T, w *world) {
 		tokens := w.grant()
 		if tokens.TokenType != "Bearer" || tokens.RefreshToken == "" || !slices.Equal(tokens.Scopes, w.secrets.client.Scopes) {
@@ -48,6 +50,7 @@ func TestACodeIsExchangedWithItsVerifier(t *testing.T) {
 }
 
 func TestACodeIsWorthNothingWithoutItsVerifier(t *testing.T) {
+	t.Parallel()
 	each(t, all, func(t *testing.T, w *world) {
 		r := w.request()
 		c, stolen := w.code(r), r
@@ -67,6 +70,7 @@ func TestACodeIsWorthNothingWithoutItsVerifier(t *testing.T) {
 // Where a server insists on PKCE, a request without a challenge ends before
 // there is a code.
 func TestARequestWithoutAChallengeIsRefused(t *testing.T) {
+	t.Parallel()
 	w := open(t, oidcProvider)
 	plain := w.secrets.client
 	plain.Provider.PKCE = providers.PKCEOff
@@ -83,6 +87,7 @@ func TestARequestWithoutAChallengeIsRefused(t *testing.T) {
 // Why a code is never sent again: one server takes back all that it has given
 // for it.
 func TestASecondUseOfACodeIsRefused(t *testing.T) {
+	t.Parallel()
 	each(t, all, func(t *testing.T, w *world) {
 		r := w.request()
 		c := w.code(r)
@@ -108,6 +113,7 @@ func TestASecondUseOfACodeIsRefused(t *testing.T) {
 
 // The shipped definition of Whiplash, at the software that Whiplash runs on.
 func TestTheDefinitionOfWhiplashFitsDoorkeeper(t *testing.T) {
+	t.Parallel()
 	whiplash, ok := providers.Find("whiplash")
 	if !ok {
 		t.Fatal("no whiplash")

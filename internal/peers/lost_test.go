@@ -18,6 +18,7 @@ var rotating = []peer{oidcProvider, doorkeeperSingle}
 // no sooner than the lease allows, and the connection is not given up before a
 // second strike.
 func TestAnAnswerLostAfterAStrictRotation(t *testing.T) {
+	t.Parallel()
 	for how, lost := range answersLost {
 		t.Run(how, func(t *testing.T) {
 			each(t, rotating, func(t *testing.T, w *world) {
@@ -45,6 +46,7 @@ func TestAnAnswerLostAfterAStrictRotation(t *testing.T) {
 
 // A process that dies with the answer in its hands leaves the same behind.
 func TestACrashAfterAStrictRotation(t *testing.T) {
+	t.Parallel()
 	each(t, rotating, func(t *testing.T, w *world) {
 		w.connect()
 		spent := w.holds()
@@ -118,6 +120,7 @@ func (w *world) crash(op string) {
 // Where a used refresh token lives until the new access token is used, the
 // second try brings a good pair at once.
 func TestAnAnswerLostBeforeTheFirstUseLosesNothing(t *testing.T) {
+	t.Parallel()
 	for how, lost := range answersLost {
 		t.Run(how, func(t *testing.T) {
 			w := open(t, doorkeeperKeeping)
@@ -139,6 +142,7 @@ func TestAnAnswerLostBeforeTheFirstUseLosesNothing(t *testing.T) {
 
 // When both answers are lost, a later run gets a good pair.
 func TestTwoAnswersLostBeforeTheFirstUseLoseNothing(t *testing.T) {
+	t.Parallel()
 	for how, lost := range answersLost {
 		t.Run(how, func(t *testing.T) {
 			w := open(t, doorkeeperKeeping)
@@ -158,6 +162,7 @@ func TestTwoAnswersLostBeforeTheFirstUseLoseNothing(t *testing.T) {
 }
 
 func TestACrashBeforeTheFirstUseLosesNothing(t *testing.T) {
+	t.Parallel()
 	w := open(t, doorkeeperKeeping)
 	w.connect()
 	w.due()
@@ -174,6 +179,7 @@ func TestACrashBeforeTheFirstUseLosesNothing(t *testing.T) {
 // Nobody can tell a request that never arrived from one whose answer is lost,
 // and nothing has to be told.
 func TestARequestLostOnItsWayLosesNothing(t *testing.T) {
+	t.Parallel()
 	each(t, all, func(t *testing.T, w *world) {
 		w.connect()
 		w.due()
@@ -200,6 +206,7 @@ func TestARequestLostOnItsWayLosesNothing(t *testing.T) {
 // The server itself says so: at the moment of the write, the refresh token that
 // is still in the store is still good.
 func TestNothingUsesANewAccessTokenBeforeItIsStored(t *testing.T) {
+	t.Parallel()
 	w := open(t, doorkeeperKeeping)
 	w.connect()
 	before := w.holds()

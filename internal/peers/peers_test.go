@@ -93,7 +93,10 @@ var start = sync.OnceFunc(func() {
 // each runs a test at each of the given peers.
 func each(t *testing.T, peers []peer, test func(t *testing.T, w *world)) {
 	for _, p := range peers {
-		t.Run(p.name, func(t *testing.T) { test(t, open(t, p)) })
+		t.Run(p.name, func(t *testing.T) {
+			t.Parallel()
+			test(t, open(t, p))
+		})
 	}
 }
 

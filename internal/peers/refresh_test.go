@@ -12,6 +12,7 @@ import (
 )
 
 func TestThreeRefreshesInARow(t *testing.T) {
+	t.Parallel()
 	each(t, all, func(t *testing.T, w *world) {
 		w.connect()
 		held := []string{w.holds()}
@@ -42,6 +43,7 @@ func TestThreeRefreshesInARow(t *testing.T) {
 
 // The winner's answer comes only when all ten have tried.
 func TestTenWorkersMakeOneRequest(t *testing.T) {
+	t.Parallel()
 	each(t, all, func(t *testing.T, w *world) {
 		w.connect()
 		w.due()
@@ -53,8 +55,8 @@ func TestTenWorkersMakeOneRequest(t *testing.T) {
 			}
 			return true, nil
 		}
-		answered, release := make(chan struct{}), make(chan struct{})
-		w.wire.lose(held(answered, release))
+		release := make(chan struct{})
+		w.wire.lose(held(func() {}, release))
 		go func() {
 			tried.Wait()
 			close(release)
@@ -108,15 +110,13 @@ func (w *world) lives() {
 // What the servers do themselves, without anything of ours but the client: the
 // facts that the rotation classes of pkg/providers stand for.
 func TestASpentRefreshToken(t *testing.T) {
-	again := func(w *world, refreshToken oauth.Secret) (oauth.TokenSet, string) {
-		tokens, err := w.tokens.Refresh(t.Context(), w.secrets.client, refreshToken)
-		return tokens, code(err)
-	}
+	t.Parallel()
 	rotate := func(w *world) (first, second oauth.TokenSet) {
+		w.t.Helper()
 		first = w.grant()
-		second, failed := again(w, first.RefreshToken)
-		if failed != "" || second.RefreshToken == first.RefreshToken || second.AccessToken == first.AccessToken {
-			t.Fatalf("the first refresh: %q, or it brought nothing new", failed)
+		second, err := w.send(first.RefreshToken)
+		if err != nil || second.RefreshToken == first.RefreshToken || second.AccessToken == first.AccessToken {
+			w.t.Fatalf("the first refresh: %v, or it brought nothing new", err)
 		}
 		return first, second
 	}
@@ -126,11 +126,11 @@ func TestASpentRefreshToken(t *testing.T) {
 		if l := w.ledger(); l.states() != "spent live" {
 			t.Errorf("refresh tokens are %s after a rotation", l.states())
 		}
-		if _, failed := again(w, first.RefreshToken); failed != "invalid_grant" {
-			t.Errorf("the spent one: %q", failed)
+		if _, err := w.send(first.RefreshToken); code(err) != "invalid_grant" {
+			t.Errorf("the spent one: %v", err)
 		}
-		if _, failed := again(w, second.RefreshToken); failed != "invalid_grant" {
-			t.Errorf("its successor after that: %q", failed)
+		if _, err := w.send(second.RefreshToken); code(err) != "invalid_grant" {
+			t.Errorf("its successor after that: %v", err)
 		}
 		if l := w.ledger(); l.live() != 0 || w.use(second.AccessToken) {
 			t.Errorf("%d tokens live on", l.live())
@@ -139,39 +139,45 @@ func TestASpentRefreshToken(t *testing.T) {
 	t.Run("harms nothing at Doorkeeper without previous_refresh_token", func(t *testing.T) {
 		w := open(t, doorkeeperSingle)
 		first, second := rotate(w)
-		if _, failed := again(w, first.RefreshToken); failed != "invalid_grant" {
-			t.Errorf("the spent one: %q", failed)
+		if _, err := w.send(first.RefreshToken); code(err) != "invalid_grant" {
+			t.Errorf("the spent one: %v", err)
 		}
 		if l := w.ledger(); l.states() != "spent live" {
 			t.Errorf("refresh tokens are %s", l.states())
 		}
-		if _, failed := again(w, second.RefreshToken); failed != "" {
-			t.Errorf("its successor after that: %q", failed)
+		if _, err := w.send(second.RefreshToken); err != nil {
+			t.Errorf("its successor after that: %v", err)
 		}
 	})
 	t.Run("works until the first use at Doorkeeper with previous_refresh_token", func(t *testing.T) {
 		w := open(t, doorkeeperKeeping)
 		first, second := rotate(w)
-		third, failed := again(w, first.RefreshToken)
-		if failed != "" || third.RefreshToken == second.RefreshToken {
-			t.Errorf("before the new access token is used: %q", failed)
+		third, err := w.send(first.RefreshToken)
+		if err != nil || third.RefreshToken == second.RefreshToken {
+			t.Errorf("before the new access token is used: %v", err)
 		}
 		if !w.use(third.AccessToken) {
 			t.Error("the new access token does not work")
 		}
-		if _, failed := again(w, first.RefreshToken); failed != "invalid_grant" {
-			t.Errorf("after the new access token is used: %q", failed)
+		if _, err := w.send(first.RefreshToken); code(err) != "invalid_grant" {
+			t.Errorf("after the new access token is used: %v", err)
 		}
 		if l := w.ledger(); l.states() != "spent live live" {
 			t.Errorf("refresh tokens are %s", l.states())
 		}
-		if _, failed := again(w, third.RefreshToken); failed != "" {
-			t.Errorf("its successor: %q", failed)
+		if _, err := w.send(third.RefreshToken); err != nil {
+			t.Errorf("its successor: %v", err)
 		}
 	})
 }
 
+// send uses a refresh token, past the store.
+func (w *world) send(refreshToken oauth.Secret) (oauth.TokenSet, error) {
+	return w.tokens.Refresh(w.t.Context(), w.secrets.client, refreshToken)
+}
+
 func TestAWrongClientSecretLeavesTheGrantAlone(t *testing.T) {
+	t.Parallel()
 	each(t, all, func(t *testing.T, w *world) {
 		w.connect()
 		before := w.holds()
@@ -195,6 +201,7 @@ func TestAWrongClientSecretLeavesTheGrantAlone(t *testing.T) {
 }
 
 func TestAChangedClientSecretIsTriedAtOnce(t *testing.T) {
+	t.Parallel()
 	each(t, all, func(t *testing.T, w *world) {
 		w.connect()
 		w.due()

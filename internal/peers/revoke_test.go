@@ -1,6 +1,7 @@
 package peers
 
 import (
+	"sync"
 	"testing"
 
 	"github.com/evergrant/evergrant/internal/connection"
@@ -10,6 +11,7 @@ import (
 
 // RFC 7009 section 2.1.
 func TestRevocationEndsTheGrant(t *testing.T) {
+	t.Parallel()
 	each(t, all, func(t *testing.T, w *world) {
 		w.connect()
 		w.due()
@@ -37,6 +39,7 @@ func TestRevocationEndsTheGrant(t *testing.T) {
 }
 
 func TestRevocationNeedsTheClientSecret(t *testing.T) {
+	t.Parallel()
 	each(t, all, func(t *testing.T, w *world) {
 		tokens := w.grant()
 		if err := w.tokens.Revoke(t.Context(), w.client("not it"), tokens.AccessToken, tokens.RefreshToken); err == nil {
@@ -50,6 +53,7 @@ func TestRevocationNeedsTheClientSecret(t *testing.T) {
 
 // Tokens that arrive after a disconnect are revoked, not stored.
 func TestADisconnectDuringARefreshLeavesNothingAlive(t *testing.T) {
+	t.Parallel()
 	each(t, all, func(t *testing.T, w *world) {
 		w.connect()
 		old, refreshToken := w.read(), oauth.Secret(w.holds())
@@ -74,6 +78,7 @@ func TestADisconnectDuringARefreshLeavesNothingAlive(t *testing.T) {
 // How far a revocation reaches is the server's to say (RFC 7009 section 2.1). At
 // oidc-provider all that one browser has granted is one authorization.
 func TestRevocationReachesAsFarAsTheServerLikes(t *testing.T) {
+	t.Parallel()
 	each(t, all, func(t *testing.T, w *world) {
 		first, again := w.grant(), w.grant()
 		w.browser = newBrowser(t)
@@ -94,6 +99,7 @@ func TestRevocationReachesAsFarAsTheServerLikes(t *testing.T) {
 // from another browser: where the late answer is of the same authorization, its
 // revocation would end the new grant as well.
 func TestAReconnectDuringARefreshStands(t *testing.T) {
+	t.Parallel()
 	each(t, all, func(t *testing.T, w *world) {
 		w.connect()
 		w.due()
@@ -113,27 +119,26 @@ func TestAReconnectDuringARefreshStands(t *testing.T) {
 // during runs do while the server's answer to a refresh is under way.
 func (w *world) during(do func()) {
 	w.t.Helper()
-	answered, release := make(chan struct{}), make(chan struct{})
+	under, release := make(chan struct{}), make(chan struct{})
+	answered := sync.OnceFunc(func() { close(under) })
 	w.wire.lose(held(answered, release))
-	done := make(chan refresh.Result)
-	go func() {
-		got, err := w.renewer.Renew(w.t.Context(), w.key, 0)
-		if err != nil {
-			w.t.Errorf("Renew: %v", err)
+	var late sync.WaitGroup
+	late.Go(func() {
+		defer answered() // also where nothing was sent
+		if got, err := w.renewer.Renew(w.t.Context(), w.key, 0); got != refresh.Skipped || err != nil {
+			w.t.Errorf("the late refresh = %v, %v", got, err)
 		}
-		done <- got
-	}()
-	<-answered
+	})
+	defer late.Wait()
+	defer close(release)
+	<-under
 	do()
-	close(release)
-	if got := <-done; got != refresh.Skipped {
-		w.t.Errorf("the late refresh = %v", got)
-	}
 }
 
 // Doorkeeper 5.5 answers 200 and does nothing once the access token of the same
 // answer has expired. A connection that is kept fresh is not in that state.
 func TestDoorkeeperKeepsTheRefreshTokenOfAnExpiredAccessToken(t *testing.T) {
+	t.Parallel()
 	for _, p := range []peer{doorkeeperKeeping, doorkeeperSingle} {
 		t.Run(p.name, func(t *testing.T) {
 			w := open(t, p)

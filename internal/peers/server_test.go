@@ -133,6 +133,7 @@ func need(t testing.TB, s server, err error) server {
 // The kernel closes the standard input when the process of the tests ends,
 // whether by os.Exit, by a panic or by a signal.
 func TestAServerEndsWithItsStandardInput(t *testing.T) {
+	t.Parallel()
 	for name, find := range map[string]func() ([]string, error){"oidc-provider": oidcProviderCommand, "Doorkeeper": doorkeeperCommand} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -23,7 +23,7 @@ type wire struct {
 
 // A fault is what happens to one refresh. It may let the request through, and
 // must answer it or abort.
-type fault func(w http.ResponseWriter, through func() answer)
+type fault func(w http.ResponseWriter, r *http.Request, through func() answer)
 
 // An answer is what a server has answered.
 type answer struct {
@@ -76,7 +76,7 @@ func (w *wire) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	form, _ := url.ParseQuery(string(body))
 	if form.Get("grant_type") == "refresh_token" {
 		if f := w.next(form.Get("refresh_token")); f != nil {
-			f(rw, through)
+			f(rw, r, through)
 			return
 		}
 	}
@@ -112,16 +112,16 @@ func (a answer) write(w http.ResponseWriter) {
 }
 
 // lostOnTheWay never reaches the server.
-func lostOnTheWay(http.ResponseWriter, func() answer) { panic(http.ErrAbortHandler) }
+func lostOnTheWay(http.ResponseWriter, *http.Request, func() answer) { panic(http.ErrAbortHandler) }
 
 // answersLost are the ways in which an answer gets lost after the server has
 // done its work.
 var answersLost = map[string]fault{
-	"no answer": func(_ http.ResponseWriter, through func() answer) {
+	"no answer": func(_ http.ResponseWriter, _ *http.Request, through func() answer) {
 		through()
 		panic(http.ErrAbortHandler)
 	},
-	"half an answer": func(w http.ResponseWriter, through func() answer) {
+	"half an answer": func(w http.ResponseWriter, _ *http.Request, through func() answer) {
 		a := through()
 		a.header.Del("Transfer-Encoding")
 		a.header.Set("Content-Length", "9999")
@@ -130,23 +130,26 @@ var answersLost = map[string]fault{
 		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
 	},
-	"a gateway's page": func(w http.ResponseWriter, through func() answer) {
+	"a gateway's page": func(w http.ResponseWriter, _ *http.Request, through func() answer) {
 		through()
 		answer{http.StatusBadGateway, http.Header{"Content-Type": {"text/html"}}, []byte("<html>502 Bad Gateway</html>")}.write(w)
 	},
-	"a gateway's page that says 200": func(w http.ResponseWriter, through func() answer) {
+	"a gateway's page that says 200": func(w http.ResponseWriter, _ *http.Request, through func() answer) {
 		through()
 		answer{http.StatusOK, http.Header{"Content-Type": {"text/html"}}, []byte("<html>Back soon</html>")}.write(w)
 	},
 }
 
-// held keeps the server's answer back until release is closed. It closes
-// answered when it has it.
-func held(answered chan<- struct{}, release <-chan struct{}) fault {
-	return func(w http.ResponseWriter, through func() answer) {
+// held calls answered when it has the server's answer, and keeps that back until
+// release is closed or the client has gone.
+func held(answered func(), release <-chan struct{}) fault {
+	return func(w http.ResponseWriter, r *http.Request, through func() answer) {
 		a := through()
-		close(answered)
-		<-release
-		a.write(w)
+		answered()
+		select {
+		case <-release:
+			a.write(w)
+		case <-r.Context().Done():
+		}
 	}
 }

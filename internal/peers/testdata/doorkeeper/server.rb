@@ -11,10 +11,11 @@
 #
 # Beside the routes of Doorkeeper there are four:
 #
-#   POST /login    who the person is, in account; that person approves
-#   GET  /login    the page of that form
-#   GET  /me       whose access token it is: a use of that token
-#   GET  /ledger   what has been issued and rotated, and how it is now
+#   POST /login             who the person is, in account; that person approves
+#   GET  /login             the page of that form
+#   GET  /me                whose access token it is: a use of that token
+#   GET  /ledger?account=   what the person has been issued and what was rotated,
+#                           and how it is now
 #
 # Of a token with the scope "brief" only the refresh token works: the access
 # token has expired when it is issued.
@@ -54,8 +55,7 @@ Doorkeeper.configure do
   custom_access_token_expires_in { |context| 0 if context.scopes.exists?("brief") }
   after_successful_strategy_response do |request, response|
     if request.respond_to?(:refresh_token)
-      ROTATIONS << { account: Person.find(response.token.resource_owner_id).name,
-                     from: request.refresh_token.refresh_token, to: response.token.refresh_token }
+      ROTATIONS << { person: response.token.resource_owner_id, from: request.refresh_token.refresh_token, to: response.token.refresh_token }
     end
   end
 end
@@ -63,6 +63,7 @@ end
 class Peer < Rails::Application
   config.root = __dir__
   config.eager_load = false
+  config.cache_classes = true # no look for changed files with each request
   config.hosts.clear
   config.secret_key_base = SecureRandom.hex(32)
   config.session_store :cookie_store
@@ -91,20 +92,23 @@ class PeopleController < ActionController::Base
   end
 
   def ledger
-    render json: { rotations: ROTATIONS, access_tokens: tokens(:token), refresh_tokens: tokens(:refresh_token) }
+    person = Person.find_by!(name: params[:account]).id
+    rotations = ROTATIONS.select { |r| r[:person] == person }
+    rows = Doorkeeper::AccessToken.where(resource_owner_id: person).order(:id).to_a
+    render json: {
+      rotations: rotations.map { |r| r.slice(:from, :to) },
+      access_tokens: rows.map { |row| { token: row.token, state: row.revoked? ? "revoked" : "live" } },
+      refresh_tokens: rows.map { |row| { token: row.refresh_token, state: state(row, rotations) } },
+    }
   end
 
   private
 
   # Doorkeeper keeps both tokens of an answer in one row. That of a refresh
   # token which has been used is revoked sooner or later.
-  def tokens(kind)
-    spent = ROTATIONS.map { |r| r[:from] }
-    Doorkeeper::AccessToken.order(:id).map do |row|
-      state = row.revoked? ? "revoked" : "live"
-      state = "spent" if kind == :refresh_token && row.revoked? && spent.include?(row.refresh_token)
-      { account: Person.find(row.resource_owner_id).name, token: row[kind], state: state }
-    end
+  def state(row, rotations)
+    return "live" unless row.revoked?
+    rotations.any? { |r| r[:from] == row.refresh_token } ? "spent" : "revoked"
   end
 end
 

@@ -10,7 +10,8 @@
 // Beside the routes of oidc-provider there are two:
 //
 //	POST /interaction/UID   who the person is, in account; that person approves
-//	GET  /ledger            what has been issued and rotated, and how it is now
+//	GET  /ledger?account=   what the person has been issued and what was rotated,
+//	                        and how it is now
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -57,22 +58,22 @@ provider.on('access_token.saved', (token) => accessTokens.push(token));
 provider.on('refresh_token.saved', (token) => refreshTokens.push(token));
 provider.on('grant.success', ({ oidc: { entities } }) => {
   const { RotatedRefreshToken: from, RefreshToken: to } = entities;
-  if (from) rotations.push({ account: from.accountId, from: from.jti, to: to.jti });
+  if (from) rotations.push({ accountId: from.accountId, from: from.jti, to: to.jti });
 });
 provider.on('server_error', (ctx, err) => console.error(err));
 
 // The server itself is asked what each token is worth now. An opaque token is
 // its own identifier.
-async function ledger() {
-  const entry = async (issued) => {
-    const now = await provider[issued.kind].find(issued.jti);
-    const state = !now ? 'revoked' : now.consumed ? 'spent' : 'live';
-    return { account: issued.accountId, token: issued.jti, state };
+async function ledger(account) {
+  const theirs = (all) => all.filter(({ accountId }) => accountId === account);
+  const entry = async ({ kind, jti }) => {
+    const now = await provider[kind].find(jti);
+    return { token: jti, state: !now ? 'revoked' : now.consumed ? 'spent' : 'live' };
   };
   return {
-    rotations,
-    access_tokens: await Promise.all(accessTokens.map(entry)),
-    refresh_tokens: await Promise.all(refreshTokens.map(entry)),
+    rotations: theirs(rotations).map(({ from, to }) => ({ from, to })),
+    access_tokens: await Promise.all(theirs(accessTokens).map(entry)),
+    refresh_tokens: await Promise.all(theirs(refreshTokens).map(entry)),
   };
 }
 
@@ -88,10 +89,12 @@ async function approve(req, res) {
 
 const callback = provider.callback();
 server.on('request', async (req, res) => {
+  const { pathname, searchParams } = new URL(req.url, issuer);
   try {
-    if (req.method === 'GET' && req.url === '/ledger') {
-      res.setHeader('Content-Type', 'application/json').end(JSON.stringify(await ledger()));
-    } else if (req.url.startsWith('/interaction/')) {
+    if (pathname === '/ledger') {
+      res.setHeader('Content-Type', 'application/json');
+      res.end(JSON.stringify(await ledger(searchParams.get('account'))));
+    } else if (pathname.startsWith('/interaction/')) {
       if (req.method === 'POST') await approve(req, res);
       else res.end('Who are you?');
     } else {
