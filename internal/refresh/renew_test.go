@@ -141,7 +141,7 @@ func TestAFailedRefreshTakesNothingAway(t *testing.T) {
 				f.connect(t, f.key)
 				before := f.get(t, f.key)
 				f.endpoint.answer = refuse(tt.answer)
-				if err := f.renew(t, Failed); err == nil {
+				if err := f.renewErr(t, Failed); err == nil {
 					t.Error("no error")
 				}
 				c := f.get(t, f.key)
@@ -288,7 +288,7 @@ func TestAGrantOfAnotherClientIsNotSent(t *testing.T) {
 		f := newFixture(t)
 		f.connect(t, f.key)
 		f.secrets.client.ID = "another"
-		err := f.renew(t, Failed)
+		err := f.renewErr(t, Failed)
 		if !errors.Is(err, oauth.ErrNotConfigured) || len(f.endpoint.sent) != 0 {
 			t.Errorf("err = %v, %d token requests", err, len(f.endpoint.sent))
 		}
@@ -308,7 +308,7 @@ func TestARefreshTokenThatCannotBeOpenedIsNotSent(t *testing.T) {
 		if _, err := f.store.Connect(t.Context(), c); err != nil {
 			t.Fatal(err)
 		}
-		if err := f.renew(t, Failed); !errors.Is(err, oauth.ErrNotConfigured) || len(f.endpoint.sent) != 0 {
+		if err := f.renewErr(t, Failed); !errors.Is(err, oauth.ErrNotConfigured) || len(f.endpoint.sent) != 0 {
 			t.Errorf("err = %v, %d token requests", err, len(f.endpoint.sent))
 		}
 		if c := f.get(t, f.key); c.Status != connection.Active || c.Failure.Count != 0 {
@@ -482,7 +482,7 @@ func TestStoreOutOfReachAtTheClaimSendsNothing(t *testing.T) {
 			f := newFixture(t)
 			f.connect(t, f.key)
 			f.store.OnWrite = func(op string, _ any) (bool, error) { return applied, errors.New("out of reach") }
-			if err := f.renew(t, Failed); err == nil || len(f.endpoint.sent) != 0 {
+			if err := f.renewErr(t, Failed); err == nil || len(f.endpoint.sent) != 0 {
 				t.Errorf("err = %v, %d token requests", err, len(f.endpoint.sent))
 			}
 		})

@@ -127,7 +127,7 @@ func TestNothingIsSentWhileASpillIsInDoubt(t *testing.T) {
 				tt.doubt(spill)
 				for range 3 {
 					<-time.After(3 * time.Minute)
-					if err := f.renew(t, Failed); !errors.Is(err, tt.want) {
+					if err := f.renewErr(t, Failed); !errors.Is(err, tt.want) {
 						t.Errorf("err = %v, want %v", err, tt.want)
 					}
 				}

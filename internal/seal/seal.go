@@ -101,7 +101,7 @@ func (k Keys) Seal(purpose string, plain []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := append([]byte{version, byte(len(k.Current))}, k.Current...)
+	out := append([]byte{version, byte(len(k.Current))}, k.Current...) //nolint:gosec // ParseKeys takes IDs of at most 255 characters
 	nonce := make([]byte, aead.NonceSize())
 	_, _ = rand.Read(nonce) // it never fails: package crypto/rand ends the program instead
 	return aead.Seal(append(out, nonce...), nonce, plain, []byte(purpose)), nil
