@@ -133,6 +133,8 @@ var answerCases = []answerCase{
 	{name: "nested too deep", body: strings.Repeat(`{"a":`, 5000), want: ambiguous},
 	{name: "lists nested too deep", body: `{"access_token":"at","x":` + strings.Repeat(`[`, 17) + strings.Repeat(`]`, 17) + `}`, want: ambiguous},
 	{name: "10 MB", body: with(`,"x":"` + strings.Repeat("x", 10<<20) + `"`), want: ambiguous},
+	{name: "64 KiB", body: with("") + strings.Repeat(" ", 64<<10-len(with(""))), want: granted(0)},
+	{name: "64 KiB and a byte", body: with("") + strings.Repeat(" ", 64<<10+1-len(with(""))), want: ambiguous},
 	{name: "the access token twice", body: `{"access_token":"at","access_token":"other"}`, want: ambiguous},
 	{name: "two access tokens in a form", body: "access_token=at&access_token=other&refresh_token=rt", want: ambiguous},
 	{name: "two refresh tokens", body: `{"access_token":"at","refresh_token":"rt","refresh_token":"other"}`, want: ambiguous},
@@ -264,6 +266,27 @@ func testAnswer(t *testing.T, op operation, tt answerCase, want outcome) {
 	}
 	if tokens.AccessToken != "" || tokens.RefreshToken != "" {
 		t.Error("an error came with tokens")
+	}
+}
+
+// An operator who cannot see the answer learns what was wrong with it.
+func TestErrorsSayWhatWasWrongWithTheAnswer(t *testing.T) {
+	for body, want := range map[string]string{
+		"<html>" + canary:                  "the answer is HTML",
+		" \r\n":                            "the answer is empty",
+		canary[:6]:                         "the answer is neither JSON nor a form",
+		`{"access_token":"` + canary:       "the JSON is torn or malformed",
+		`{"access_token":"at"} ` + canary:  "something follows the JSON object",
+		`{"x":` + strings.Repeat("[", 99):  "the JSON is nested too deep",
+		`{"token":"` + canary + `"}`:       "the answer has no access token",
+		strings.Repeat(canary, 64<<10/13):  "the answer is larger than 64 KiB",
+		with(`,"refresh_token":"another"`): "the answer has two refresh tokens",
+	} {
+		s := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(body)) })
+		_, err := refresh(t.Context(), newTokenClient(), newClient(t, plain, s.URL, nil))
+		if mustBeDiscreet(t, err); err.Error() != want+" (HTTP 200)" {
+			t.Errorf("%.40q: %v, want %s", body, err, want)
+		}
 	}
 }
 

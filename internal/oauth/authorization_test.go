@@ -131,6 +131,18 @@ func TestChallengeOfTheRFC(t *testing.T) {
 	}
 }
 
+// The implicit grant has no token request that could carry a verifier.
+func TestImplicitGrantHasNoChallenge(t *testing.T) {
+	p := plain
+	p.Implicit = true
+	c := newClient(t, p, "http://localhost", map[string]any{"response_type": "token"})
+	got, err := AuthorizationURL(c, AuthorizationRequest{State: "st4te", Verifier: verifier, RedirectURI: redirectURI})
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkURLParams(t, got, "http://localhost/authorize", map[string]string{"response_type": "token", "client_id": clientID, "redirect_uri": redirectURI, "state": "st4te"})
+}
+
 // Added scopes belong to the request and leave those of the caller as they are.
 func TestAskedLeavesItsArgumentAlone(t *testing.T) {
 	c := Client{Provider: definition(t, "whisk"), ResponseType: "code"}

@@ -340,6 +340,35 @@ func TestTLSWorks(t *testing.T) {
 	}
 }
 
+// Package net/http sends a body again only where it can get it again.
+func TestNoRequestCanBeRepeated(t *testing.T) {
+	req, err := newRequest(t.Context(), http.MethodPost, "https://a.example/", url.Values{"a": {"b"}}, "")
+	if err != nil || req.GetBody != nil {
+		t.Errorf("GetBody is set (%v)", err)
+	}
+}
+
+// Whoever uses the client for another call gets no redirect followed either.
+func TestTheClientFollowsNoRedirect(t *testing.T) {
+	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/elsewhere" {
+			http.Redirect(w, r, "/elsewhere", http.StatusFound)
+		}
+	})
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := NewHTTPClient(true).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if s.wantOne(t); resp.StatusCode != http.StatusFound {
+		t.Errorf("status = %d", resp.StatusCode)
+	}
+}
+
 // The proxy of an environment would see every secret that goes over http.
 func TestNoProxy(t *testing.T) {
 	if NewHTTPClient(false).Transport.(*http.Transport).Proxy != nil {
