@@ -14,6 +14,7 @@ type outcome struct {
 	tokenType       string // "": Bearer
 	life            time.Duration
 	scopes          []string
+	refreshLife     time.Duration
 
 	code       string
 	remedy     Remedy
@@ -89,6 +90,8 @@ var answerCases = []answerCase{
 	{name: "expires_in counts before a JWT", body: `{"expires_in":60,"access_token":"eyJhbGciOiJub25lIn0.eyJleHAiOjE3OTU0Mzg4MDB9.c2ln","refresh_token":"rt"}`, want: outcome{access: "eyJhbGciOiJub25lIn0.eyJleHAiOjE3OTU0Mzg4MDB9.c2ln", refresh: "rt", life: time.Minute}},
 	{name: "what looks like a JWT and is none", body: `{"access_token":"a.b!.c","refresh_token":"rt"}`, want: outcome{access: "a.b!.c", refresh: "rt"}},
 
+	{name: "what looks like a JWT and holds no object", body: `{"access_token":"a.W10.c","refresh_token":"rt"}`, want: outcome{access: "a.W10.c", refresh: "rt"}},
+	{name: "a JWT without an end", body: `{"access_token":"a.e30.c","refresh_token":"rt"}`, want: outcome{access: "a.e30.c", refresh: "rt"}},
 	{name: "scope as an array", body: with(`,"scope":["a","b"]`), want: granted(0, "a", "b")},
 	{name: "scope as an array with odd elements", body: with(`,"scope":["a",1,null,"",{"b":1},"b"]`), want: granted(0, "a", "b")},
 	{name: "scope with spaces", body: with(`,"scope":" a  b "`), want: granted(0, "a", "b")},
@@ -105,6 +108,11 @@ var answerCases = []answerCase{
 	{name: "no refresh token", body: `{"access_token":"at"}`, want: outcome{access: "at"}},
 	{name: "refresh token empty", body: `{"access_token":"at","refresh_token":""}`, want: outcome{access: "at"}},
 	{name: "refresh token null", body: `{"access_token":"at","refresh_token":null}`, want: outcome{access: "at"}},
+	{name: "no refresh token where the definition knows how long one lives", provider: "whisk", body: `{"access_token":"at"}`, want: outcome{access: "at"}},
+	{name: "the definition knows how long a refresh token lives", provider: "whisk", body: with(`,"expires_in":2592000`), want: outcome{access: "at", refresh: "rt", life: 720 * hour, refreshLife: 365 * 24 * hour}},
+	{name: "the answer says how long a refresh token lives", provider: "whisk", body: with(`,"refresh_token_expires_in":3600`), want: outcome{access: "at", refresh: "rt", refreshLife: hour}},
+	{name: "the answer says it by the other name", body: with(`,"refresh_expires_in":"3600"`), want: outcome{access: "at", refresh: "rt", refreshLife: hour}},
+	{name: "0 seconds of a refresh token say nothing", body: with(`,"refresh_expires_in":0`), want: granted(0)},
 	{name: "refresh token the same as before", body: `{"access_token":"at","refresh_token":"` + refreshToken + `"}`, want: outcome{access: "at", refresh: refreshToken}},
 	{name: "tokens of odd characters and 16 kB", body: `{"access_token":"a\n\"\u00fc` + strings.Repeat("x", 16<<10) + `","refresh_token":"\t"}`, want: outcome{access: "a\n\"ü" + strings.Repeat("x", 16<<10), refresh: "\t"}},
 
@@ -128,6 +136,7 @@ var answerCases = []answerCase{
 	{name: "a JSON string", body: `"access_token=at"`, want: ambiguous},
 	{name: "trailing data", body: with(``) + `{"access_token":"other"}`, want: ambiguous},
 	{name: "trailing comma", body: `{"access_token":"at",}`, want: ambiguous},
+	{name: "form that is none", body: "access_token=%zz", want: ambiguous},
 	{name: "text", contentType: "text/plain", body: "try again, " + canary, want: ambiguous},
 	{name: "bytes of a compressed answer", body: "\x1f\x8b\x08\x00\x00=\x00", want: ambiguous},
 	{name: "nested too deep", body: strings.Repeat(`{"a":`, 5000), want: ambiguous},
@@ -301,12 +310,14 @@ func checkTokens(t *testing.T, got TokenSet, err error, want outcome) {
 	if got.TokenType != or(want.tokenType, "Bearer") {
 		t.Errorf("token type = %q", got.TokenType)
 	}
-	var expires time.Time
-	if want.life != 0 {
-		expires = noon.Add(want.life)
+	ends := func(life time.Duration) time.Time {
+		if life == 0 {
+			return time.Time{}
+		}
+		return noon.Add(life)
 	}
-	if !got.IssuedAt.Equal(noon) || !got.ExpiresAt.Equal(expires) {
-		t.Errorf("issued %v, expires %v; want %v", got.IssuedAt, got.ExpiresAt, expires)
+	if !got.IssuedAt.Equal(noon) || !got.ExpiresAt.Equal(ends(want.life)) || !got.RefreshExpiresAt.Equal(ends(want.refreshLife)) {
+		t.Errorf("issued %v, expires %v, refresh token %v; want lives of %v and %v", got.IssuedAt, got.ExpiresAt, got.RefreshExpiresAt, want.life, want.refreshLife)
 	}
 	if !slices.Equal(got.Scopes, want.scopes) || (got.Scopes == nil) != (want.scopes == nil) {
 		t.Errorf("scopes = %#v, want %#v", got.Scopes, want.scopes)
