@@ -21,12 +21,11 @@ func (r *Renewer) fail(ctx context.Context, j job, c connection.Connection, caus
 		// may still be at work on this request.
 		return Failed, fmt.Errorf("refresh at %s, outcome unknown: %w", c.Provider, cause)
 	}
-	switch oauth.RemedyFor(cause) {
-	case oauth.Reconfigure:
+	switch remedy := oauth.RemedyFor(cause); {
+	case remedy == oauth.Reconfigure:
 		return Failed, r.release(ctx, j, c, cause)
-	case oauth.Reauthorize:
+	case remedy == oauth.Reauthorize && !c.Issued: // no person could connect an issued one again
 		return r.refused(ctx, j, c, cause)
-	case oauth.Retry:
 	}
 	c.Failure = next(c.Failure, code(cause), detail(cause), r.Now())
 	wait := connection.Backoff(c.Failure.Count, r.Random())

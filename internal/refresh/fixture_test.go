@@ -36,7 +36,8 @@ func (s *secrets) SealKeys(context.Context) (seal.Keys, error) { return s.keys, 
 
 // endpoint is a token endpoint that answers as told.
 type endpoint struct {
-	answer func(ctx context.Context, refreshToken oauth.Secret) (oauth.TokenSet, error) // nil: rotate
+	answer   func(ctx context.Context, refreshToken oauth.Secret) (oauth.TokenSet, error) // nil: rotate
+	issueErr error
 
 	mu      sync.Mutex
 	sent    []oauth.Secret // refresh tokens, in order
@@ -59,6 +60,9 @@ func (e *endpoint) Issue(context.Context, oauth.Client) (oauth.TokenSet, error) 
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.issued++
+	if e.issueErr != nil {
+		return oauth.TokenSet{}, e.issueErr
+	}
 	return oauth.TokenSet{AccessToken: "issued", TokenType: "Bearer", IssuedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour), Issued: true}, nil
 }
 

@@ -110,6 +110,25 @@ func TestRenewAsksAgainForAnIssuedToken(t *testing.T) {
 	})
 }
 
+// What is issued to the client itself never asks for a person.
+func TestAnIssuedTokenIsAskedForAgainWhateverTheAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		c, _ := connection.New(f.key, f.secrets.client, oauth.TokenSet{AccessToken: "a", IssuedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour), Issued: true}, f.secrets.keys, 4)
+		if _, err := f.store.Connect(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+		f.endpoint.issueErr = &oauth.Error{Status: 200, Code: "invalid_grant"}
+		for range 4 {
+			<-time.After(time.Hour)
+			f.renew(t, Failed)
+		}
+		if c := f.get(t, f.key); c.Status != connection.Active || c.Failure.Count != 4 || c.Failure.Reason != "" || c.Due.At.IsZero() {
+			t.Errorf("after four refusals: %+v", c)
+		}
+	})
+}
+
 // Whatever fails, the access token stays where readers find it, and only two
 // strikes of the provider's own invalid_grant ask for a person.
 func TestAFailedRefreshTakesNothingAway(t *testing.T) {
