@@ -64,6 +64,7 @@ func doorkeeper(id string, r providers.Rotation) providers.Provider {
 		KnownScopes: []string{"orders", "brief"},
 		Rotation:    r,
 		AccountID:   "sub",
+		RevokesOne:  true,
 	}
 }
 

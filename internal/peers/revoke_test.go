@@ -95,9 +95,8 @@ func TestRevocationReachesAsFarAsTheServerLikes(t *testing.T) {
 	})
 }
 
-// A new grant stands against the answer to a refresh of the old one. It comes
-// from another browser: where the late answer is of the same authorization, its
-// revocation would end the new grant as well.
+// A new grant stands against the answer to a refresh of the old one, also where
+// both are one authorization, so that revoking the late answer would end it.
 func TestAReconnectDuringARefreshStands(t *testing.T) {
 	t.Parallel()
 	each(t, all, func(t *testing.T, w *world) {
@@ -105,7 +104,6 @@ func TestAReconnectDuringARefreshStands(t *testing.T) {
 		w.due()
 		var reconnected string
 		w.during(func() {
-			w.browser = newBrowser(t)
 			w.connect()
 			reconnected = w.holds()
 		})

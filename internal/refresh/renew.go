@@ -211,14 +211,14 @@ func (r *Renewer) write(ctx context.Context, j job, c connection.Connection) err
 }
 
 // superseded revokes tokens that came too late: somebody has disconnected or
-// connected again, and theirs stands. After a reconnect only a provider that
-// revokes single tokens is asked: another would end the new grant.
+// connected again, and theirs stands. After a reconnect only a provider that is
+// known to revoke one grant alone is asked: another may end the new one.
 func (r *Renewer) superseded(ctx context.Context, j job, k connection.Key, tokens oauth.TokenSet) error {
 	now, err := r.Leases.Get(ctx, k)
 	if err != nil && !errors.Is(err, connection.ErrNotFound) {
 		return fmt.Errorf("look up connection: %w", err)
 	}
-	if now.Status == connection.Active && j.client.Provider.Revocation != providers.RevokeToken {
+	if now.Status == connection.Active && !j.client.Provider.RevokesOne {
 		return nil
 	}
 	if err := r.Tokens.Revoke(ctx, j.client, tokens.AccessToken, tokens.RefreshToken); err != nil {

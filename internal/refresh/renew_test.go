@@ -441,19 +441,19 @@ func TestALateAnswerLosesAgainstAPerson(t *testing.T) {
 	tests := []struct {
 		name       string
 		disconnect bool
-		revocation providers.Revocation
+		revokesOne bool
 		revoked    int
 	}{
-		{"disconnected", true, providers.RevokeToken, 1},
-		{"disconnected, at a provider that ends the account's grant", true, providers.RevokeWithAccount, 1},
-		{"reconnected", false, providers.RevokeToken, 1},
-		{"reconnected, at a provider that ends the account's grant", false, providers.RevokeWithAccount, 0},
+		{"disconnected", true, false, 1},
+		{"disconnected, where one grant is revoked", true, true, 1},
+		{"reconnected, where one grant is revoked", false, true, 1},
+		{"reconnected, where a revocation may end the new grant", false, false, 0},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := newFixture(t)
-				f.secrets.client.Provider.Revocation = tt.revocation
+				f.secrets.client.Provider.RevokesOne = tt.revokesOne
 				f.connect(t, f.key)
 				f.endpoint.answer = func(context.Context, oauth.Secret) (oauth.TokenSet, error) {
 					if tt.disconnect {

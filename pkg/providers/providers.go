@@ -75,6 +75,7 @@ type Provider struct {
 	AccountID    string // path in the userinfo answer
 	AccountLabel string // path in the userinfo answer
 	Revocation   Revocation
+	RevokesOne   bool // a revocation leaves the user's other grants to the client alone (RFC 7009 section 2.1 lets it end them)
 }
 
 // An Environment is a named set of a provider's base URLs.

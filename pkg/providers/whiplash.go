@@ -17,4 +17,5 @@ var whiplash = Provider{
 	AccessTokenLife: 2 * hour,
 	Answer:          Answer{IssuedAt: "created_at"},
 	AccountID:       "id", AccountLabel: "email",
+	RevokesOne: true, // Doorkeeper revokes the token that it is given
 }
