@@ -1,0 +1,243 @@
+// Package callback serves /callback/{provider}: it takes the provider's answer
+// from the browser that asked, claims it once, exchanges the code and stores
+// the grant.
+//
+// Everything is checked before anything is used up: a link scanner, a second
+// tab or another browser cannot spoil what a person has started. One
+// conditional write claims the authorization request, a second stores the
+// connection. Who may start is the work of package authorize.
+package callback
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"regexp"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+
+	"github.com/evergrant/evergrant/internal/authrequest"
+	"github.com/evergrant/evergrant/internal/connection"
+	"github.com/evergrant/evergrant/internal/oauth"
+	"github.com/evergrant/evergrant/internal/seal"
+	"github.com/evergrant/evergrant/internal/web"
+	"github.com/evergrant/evergrant/pkg/providers"
+)
+
+// Secrets is what the callback needs of the secret store.
+type Secrets interface {
+	oauth.Credentials
+
+	// Client returns the client credentials for a provider. An error that is
+	// oauth.ErrNotConfigured is the operator's to mend, any other passes.
+	Client(ctx context.Context, provider string) (oauth.Client, error)
+
+	// SealKeys returns the keys that seal cookies and refresh tokens.
+	SealKeys(ctx context.Context) (seal.Keys, error)
+}
+
+// Tokens is the provider's side.
+type Tokens interface {
+	// Exchange redeems an authorization code. It is called at most once a code.
+	Exchange(ctx context.Context, c oauth.Client, r oauth.AuthorizationRequest, code oauth.Secret) (oauth.TokenSet, error)
+
+	// Account tells who an access token belongs to, as far as the provider does.
+	Account(ctx context.Context, c oauth.Client, accessToken oauth.Secret) (oauth.Account, error)
+}
+
+// Requests claims authorization requests. See package connection for the
+// record, and the conformance suite for the promises.
+type Requests interface {
+	ClaimRequest(ctx context.Context, r connection.Request) error
+	DenyRequest(ctx context.Context, r connection.Request) error
+	FinishRequest(ctx context.Context, r connection.Request) error
+}
+
+// History tells how an authorization request has ended, for a callback that is
+// loaded again.
+type History interface {
+	GetRequest(ctx context.Context, id, state string) (connection.Request, error)
+	Get(ctx context.Context, k connection.Key) (connection.Connection, error)
+}
+
+// Connections stores new grants.
+type Connections interface {
+	Connect(ctx context.Context, c connection.Connection) (old connection.Connection, err error)
+}
+
+// A Handler serves the callback route. Every field is required but PublicURL.
+type Handler struct {
+	Secrets     Secrets
+	Tokens      Tokens
+	Requests    Requests
+	History     History
+	Connections Connections
+	PublicURL   string         // "": https:// and the host that API Gateway names
+	Shards      int            // of the due index
+	Random      func() float64 // in [0, 1): jitter
+	Now         func() time.Time
+	Log         *slog.Logger
+}
+
+// What ends a callback without an outcome.
+var (
+	errUnknownProvider = errors.New("unknown provider")
+	errMethod          = errors.New("method not allowed")
+	errBadCallback     = errors.New("unusable callback")
+	errExpired         = errors.New("authorization request expired")
+	errWrongBrowser    = errors.New("no cookie for this state")
+	errTicketUsed      = errors.New("ticket already completed")
+	errInProgress      = errors.New("exchange under way")
+	errNotConfigured   = errors.New("our client credentials were refused")
+)
+
+// Handle answers one request. Its error is always nil: whatever goes wrong is
+// an answer to the browser, not a failed invocation.
+func (h *Handler) Handle(ctx context.Context, ev events.APIGatewayV2HTTPRequest) (resp web.Response, _ error) {
+	req, readErr := web.Read(ev)
+	defer web.Recover(ctx, h.Log, &req, &resp)
+	resp, err := h.serve(ctx, req, readErr)
+	if err == nil {
+		return resp, nil
+	}
+	t := textFor(err)
+	level := slog.LevelInfo
+	if t.Status >= http.StatusInternalServerError {
+		level = slog.LevelError
+	}
+	h.Log.Log(ctx, level, "callback refused", "provider", known(req.Provider), "status", t.Status, "reference", req.Reference, "err", err)
+	return web.Problem(req, t), nil
+}
+
+// serve checks the route and, of a callback without any parameter, whether it
+// is one whose parameters stand in the fragment.
+func (h *Handler) serve(ctx context.Context, req web.Request, readErr error) (web.Response, error) {
+	p, ok := providers.Find(req.Provider)
+	if !ok {
+		return web.Response{}, errUnknownProvider
+	}
+	if req.Method != http.MethodGet && req.Method != http.MethodPost {
+		return web.Response{}, errMethod
+	}
+	if readErr != nil {
+		return web.Response{}, fmt.Errorf("%w: %w", errBadCallback, readErr)
+	}
+	if req.Method == http.MethodGet && !req.HasQuery && p.Implicit {
+		client, err := h.Secrets.Client(ctx, p.ID)
+		if err != nil {
+			return web.Response{}, fmt.Errorf("client credentials of %s: %w", p.ID, err)
+		}
+		if client.ResponseType == "token" {
+			return web.PostFragment(), nil
+		}
+	}
+	return h.finish(ctx, p, req)
+}
+
+// maxCode is the longest authorization code that is taken, in bytes.
+const maxCode = 4 << 10
+
+// statePattern is what oauth.NewState makes.
+var statePattern = regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`)
+
+// finish finds the authorization request that the callback answers, and ends
+// it.
+func (h *Handler) finish(ctx context.Context, p providers.Provider, req web.Request) (web.Response, error) {
+	state := req.Params["state"]
+	if !statePattern.MatchString(state) {
+		return web.Response{}, fmt.Errorf("%w: state is missing or ill-formed", errBadCallback)
+	}
+	base, https := web.PublicURL(h.PublicURL, req)
+	cookie, ok := req.Cookies[authrequest.CookieName(state, https)]
+	if !ok && req.Method == http.MethodPost && req.Params[bounced] == "" {
+		return web.PostAgain(answerFields(req.Params)), nil
+	}
+	if !ok {
+		return web.Response{}, errWrongBrowser
+	}
+	keys, err := h.Secrets.SealKeys(ctx)
+	if err != nil {
+		return web.Response{}, fmt.Errorf("sealing keys: %w", err)
+	}
+	ar, err := authrequest.Open(keys, cookie)
+	if err != nil {
+		return web.Response{}, fmt.Errorf("%w: %w", errBadCallback, err)
+	}
+	if subtle.ConstantTimeCompare([]byte(ar.State), []byte(state)) != 1 {
+		return web.Response{}, errWrongBrowser
+	}
+	if err := h.check(p, req, ar, base); err != nil {
+		return web.Response{}, err
+	}
+	out, err := h.complete(ctx, p, req, ar, keys)
+	if err != nil {
+		return web.Response{}, err
+	}
+	return h.show(p, req, ar, out), nil
+}
+
+// bounced marks a form that our own page has posted.
+const bounced = "evergrant_bounced"
+
+// answerFields are the parameters of a provider's answer that count; no others
+// are posted again, so that no text of a provider gets into the page.
+func answerFields(params map[string]string) map[string]string {
+	fields := map[string]string{bounced: "1"}
+	for _, name := range []string{"code", "state", "iss", "error", "access_token", "token_type", "expires_in", "scope"} {
+		if v, ok := params[name]; ok {
+			fields[name] = v
+		}
+	}
+	return fields
+}
+
+// check holds the callback against the authorization request it answers.
+func (h *Handler) check(p providers.Provider, req web.Request, ar authrequest.Request, base string) error {
+	switch {
+	case !h.Now().Before(ar.ExpiresAt):
+		return errExpired
+	case ar.Key.Provider != p.ID || ar.RedirectURI != base+"/callback/"+p.ID:
+		return fmt.Errorf("%w: it is for another provider or path", errBadCallback)
+	}
+	if iss, ok := req.Params["iss"]; iss != p.Issuer || ok != (p.Issuer != "") {
+		return fmt.Errorf("%w: iss is not the provider's (RFC 9207)", errBadCallback)
+	}
+	return nil
+}
+
+// known returns provider if there is one of that name, so that no stranger's
+// text gets into the log.
+func known(provider string) string {
+	if _, ok := providers.Find(provider); ok {
+		return provider
+	}
+	return "unknown"
+}
+
+// textFor is the one place where a failure becomes an answer. The text of err
+// stays in the log.
+func textFor(err error) web.Text {
+	switch {
+	case errors.Is(err, errUnknownProvider):
+		return web.UnknownProvider
+	case errors.Is(err, errMethod):
+		return web.MethodNotAllowed.Allowing(http.MethodGet, http.MethodPost)
+	case errors.Is(err, errBadCallback):
+		return web.BadCallback
+	case errors.Is(err, errExpired):
+		return web.Expired
+	case errors.Is(err, errWrongBrowser):
+		return web.WrongBrowser
+	case errors.Is(err, errTicketUsed):
+		return web.LinkUsed
+	case errors.Is(err, errInProgress):
+		return web.Busy
+	case errors.Is(err, oauth.ErrNotConfigured), errors.Is(err, errNotConfigured), oauth.RemedyFor(err) == oauth.Reconfigure:
+		return web.NotConfigured
+	}
+	return web.Unavailable
+}

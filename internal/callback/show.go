@@ -1,0 +1,28 @@
+package callback
+
+import (
+	"net/http"
+
+	"github.com/evergrant/evergrant/internal/authrequest"
+	"github.com/evergrant/evergrant/internal/connection"
+	"github.com/evergrant/evergrant/internal/web"
+	"github.com/evergrant/evergrant/pkg/providers"
+)
+
+// show answers the browser with the outcome of its own authorization request:
+// at the host if it has a place for that, else by a page of ours.
+func (h *Handler) show(p providers.Provider, req web.Request, ar authrequest.Request, out connection.Outcome) web.Response {
+	if ar.ReturnTo != "" {
+		return web.Redirect(http.StatusSeeOther, web.WithQuery(ar.ReturnTo, map[string]string{
+			"provider": p.ID, "connection_id": ar.Key.ConnectionID, "result": string(out),
+		}))
+	}
+	switch out {
+	case connection.Connected:
+		return web.Done(req, web.ConnectedPage(p.Name), string(out))
+	case connection.Denied:
+		return web.Done(req, web.DeniedPage(p.Name), string(out))
+	case connection.Failed, connection.Pending:
+	}
+	return web.Problem(req, web.ProviderFailed)
+}
