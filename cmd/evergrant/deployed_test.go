@@ -86,6 +86,17 @@ func TestADeployedStackIsAskedByItsFunction(t *testing.T) {
 	}
 }
 
+func TestRefreshSaysHowMuchTimeIsNeeded(t *testing.T) {
+	c := newCloud(t, &cloud{answer: func(map[string]any) (string, string) {
+		return "", `{"connection":{"connection_id":"a","provider":"whisk","connection_status":"active"}}`
+	}})
+	evergrant(t, "refresh", "a", "whisk", "--function", "f")
+	evergrant(t, "refresh", "a", "whisk", "--function", "f", "--min-ttl", "10m")
+	if c.inputs[0]["action"] != "refresh" || c.inputs[0]["min_ttl"] != nil || c.inputs[1]["min_ttl"] != 600.0 {
+		t.Errorf("the function got %v", c.inputs)
+	}
+}
+
 func TestListFollowsEveryCursor(t *testing.T) {
 	c := newCloud(t, &cloud{answer: func(input map[string]any) (string, string) {
 		page, _ := input["cursor"].(string)

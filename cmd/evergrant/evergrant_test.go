@@ -200,6 +200,25 @@ func TestAPersonIsAskedBeforeDisconnecting(t *testing.T) {
 	}
 }
 
+// A script's standard input is a pipe, a file or the empty device.
+func TestAScriptIsNoPerson(t *testing.T) {
+	empty, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = empty.Close() }()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _, _ = r.Close(), w.Close() }()
+	for name, f := range map[string]*os.File{"the empty device": empty, "a pipe": r} {
+		if isTerminal(f) {
+			t.Errorf("%s is taken for a terminal", name)
+		}
+	}
+}
+
 func TestALinkOfLocalModeOpens(t *testing.T) {
 	at, dir := localModeWith(t)
 	got := evergrant(t, "link", "acct_42", "whisk", "--param", "identity_provider=google", "--return-to", at+"/", "--url", at, "--dir", dir)

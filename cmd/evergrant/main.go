@@ -15,10 +15,17 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
-	info, err := os.Stdin.Stat()
 	os.Exit(run(ctx, tool{
 		In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
-		Terminal: err == nil && info.Mode()&os.ModeCharDevice != 0,
+		Terminal: isTerminal(os.Stdin),
 		Getenv:   os.Getenv, Now: time.Now, Random: rand.Float64,
 	}, os.Args[1:]))
+}
+
+// isTerminal reports whether a person may be at f: it is a device of
+// characters, and not the one that is always empty.
+func isTerminal(f *os.File) bool {
+	info, err := f.Stat()
+	empty, emptyErr := os.Stat(os.DevNull)
+	return err == nil && info.Mode()&os.ModeCharDevice != 0 && (emptyErr != nil || !os.SameFile(info, empty))
 }
