@@ -9,8 +9,19 @@ import (
 )
 
 // listenLocalhost listens on port of both loopback addresses, since a browser
-// may take "localhost" for either. A machine without IPv6 has one.
+// may take "localhost" for either and would meet a stranger at the one that is
+// not ours. A machine without IPv6 has one.
 func listenLocalhost(port int) (listeners []net.Listener, chosen int, err error) {
+	for range 10 { // a port that is free on the one may be taken on the other
+		if listeners, chosen, err = listenBoth(port); port != 0 || err == nil {
+			break
+		}
+	}
+	return listeners, chosen, err
+}
+
+// listenBoth makes one attempt at listenLocalhost.
+func listenBoth(port int) (listeners []net.Listener, chosen int, err error) {
 	v4, err := listen("127.0.0.1", port)
 	if err != nil {
 		return nil, 0, err
@@ -20,8 +31,8 @@ func listenLocalhost(port int) (listeners []net.Listener, chosen int, err error)
 	switch {
 	case err == nil:
 		return []net.Listener{v4, v6}, chosen, nil
-	case port != 0 && errors.Is(err, syscall.EADDRINUSE):
-		return nil, 0, errors.Join(err, v4.Close()) // the browser could meet a stranger there
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, 0, errors.Join(err, v4.Close())
 	}
 	return []net.Listener{v4}, chosen, nil
 }
