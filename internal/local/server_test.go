@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -80,16 +81,20 @@ func TestConnectionsSurviveARestart(t *testing.T) {
 func TestStoppingWaitsForARefreshUnderWay(t *testing.T) {
 	dir := t.TempDir()
 	ticks := make(chan time.Time)
-	r := start(t, func(c *local.Config) { c.Dir, c.Ticks = dir, ticks })
-	newPerson(t).connect(t, r, "whiplash", "demo", "approve")
+	r, whatnot, _ := realProviders(t, func(c *local.Config) { c.Dir, c.Ticks = dir, ticks })
+	newPerson(t).connect(t, r, "whatnot", "demo", "approve")
 	r.clock.Advance(25 * time.Second)
 	asked, answer := make(chan struct{}), make(chan struct{})
-	r.Simulator.Answer("whiplash", simulator.Answer{Edit: func(map[string]any) {
+	whatnot.Answer("whatnot", simulator.Answer{Edit: func(map[string]any) {
 		close(asked)
 		<-answer
 	}})
 	ticks <- r.clock.Now()
-	<-asked
+	select {
+	case <-asked:
+	case <-time.After(30 * time.Second):
+		t.Fatalf("nothing was refreshed: %s", r.log)
+	}
 	stopped := make(chan error, 1)
 	go func() { stopped <- r.stop() }()
 	select {
@@ -101,10 +106,8 @@ func TestStoppingWaitsForARefreshUnderWay(t *testing.T) {
 	if err := <-stopped; err != nil {
 		t.Fatalf("stop: %v", err)
 	}
-	again := start(t, func(c *local.Config) { c.Dir = dir })
-	again.clock.Advance(50 * time.Second) // past the token that the answer brought
-	if got := again.sweep(t); got != 1 {
-		t.Errorf("the refresh token of the last answer was lost: %d refreshed", got)
+	if log := r.log.String(); !strings.Contains(log, "refreshed=1") {
+		t.Errorf("the tokens of the last answer were not stored: %s", log)
 	}
 }
 
@@ -116,7 +119,7 @@ func TestWhatFellDueWhileNothingRanIsSweptAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	later := &clock{now: r.clock.Now().Add(25 * time.Second)}
-	again := start(t, func(c *local.Config) { c.Dir, c.Ticks, c.Now = dir, nil, later.Now })
+	again := start(t, func(c *local.Config) { c.Dir, c.Ticks, c.Now, c.TokenLifetime = dir, nil, later.Now, 0 }) // by the timer after a minute
 	again.log.await(t, "refreshed=1")
 }
 
@@ -152,14 +155,16 @@ func TestRunStopsWithItsContext(t *testing.T) {
 	}
 }
 
-// realProviders starts a local mode whose real provider is the simulated one
-// of another.
-func realProviders(t *testing.T, change ...func(*local.Config)) (real running, file string) {
+// realProviders starts a local mode with a real provider, Whatnot, which is a
+// simulator of the test's own.
+func realProviders(t *testing.T, change ...func(*local.Config)) (r running, whatnot *simulator.Simulator, file string) {
 	t.Helper()
-	theirs := start(t)
+	whatnot = simulator.New(simulator.Config{Now: func() time.Time { return r.clock.Now() }, TokenLifetime: 30 * time.Second})
+	server := httptest.NewServer(whatnot)
+	t.Cleanup(server.Close)
 	client := simulator.DefaultClient("whatnot")
 	document, err := json.Marshal(map[string]any{"whatnot": map[string]any{
-		"client_id": client.ID, "client_secret": client.Secret, "endpoints": theirs.Simulator.Endpoints(theirs.SimulatorURL, "whatnot"),
+		"client_id": client.ID, "client_secret": client.Secret, "endpoints": whatnot.Endpoints(server.URL, "whatnot"),
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -168,12 +173,12 @@ func realProviders(t *testing.T, change ...func(*local.Config)) (real running, f
 	if err := os.WriteFile(file, document, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	real = start(t, append(change, func(c *local.Config) { c.SecretsFile, c.AllowPrivate, c.TokenLifetime = file, true, 0 })...)
-	return real, file
+	r = start(t, append(change, func(c *local.Config) { c.SecretsFile, c.AllowPrivate, c.TokenLifetime = file, true, 0 })...)
+	return r, whatnot, file
 }
 
 func TestASecretsFileMeansRealProviders(t *testing.T) {
-	r, file := realProviders(t)
+	r, _, file := realProviders(t)
 	if r.Simulator != nil || r.SimulatorURL != "" {
 		t.Errorf("providers are simulated at %s", r.SimulatorURL)
 	}
@@ -201,7 +206,7 @@ func TestRealAndSimulatedConnectionsAreKeptApart(t *testing.T) {
 	if err := r.stop(); err != nil {
 		t.Fatal(err)
 	}
-	live, _ := realProviders(t, func(c *local.Config) { c.Dir = dir })
+	live, _, _ := realProviders(t, func(c *local.Config) { c.Dir = dir })
 	if got := live.control(t, "get", "demo", "whatnot"); got.Error == nil {
 		t.Errorf("the simulated connection is among the real ones: %+v", got.Connection)
 	}
