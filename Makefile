@@ -74,6 +74,11 @@ model: ## Check the model of the refresh with two attempts of each worker: a min
 	@command -v spin >/dev/null || { echo 'make model needs spin: apt-get install spin' >&2; exit 1; }
 	MODEL_ATTEMPTS=2 go test -count=1 -v ./internal/refreshmodel
 
+# `make test` plays the schedules with one fault, and with two at a strict provider.
+.PHONY: faults
+faults: ## Play the refresh through every schedule of FAULTS=2 faults; three take a minute or more
+	FAULTS=$(or $(FAULTS),2) go test -count=1 -v -run TestEveryScheduleOfFaults ./internal/refresh
+
 .PHONY: bench
 bench: ## Count what each step costs: calls, writes, memory
 	go test -run '^$$' -bench . -benchmem ./...

@@ -25,6 +25,7 @@ type View struct {
 	RefreshedAt      int64             `json:"refreshed_at,omitzero"`
 	UpdatedAt        int64             `json:"updated_at,omitzero"`
 	DueAt            int64             `json:"due_at,omitzero"`
+	LeaseUntil       int64             `json:"lease_until,omitzero"` // a refresh is under way, or was cut off
 	Failure          *FailureView      `json:"failure,omitempty"`
 }
 
@@ -43,7 +44,7 @@ func view(c connection.Connection) View {
 		ExpiresAt: unix(c.ExpiresAt), Scopes: c.Scopes, RefreshExpiresAt: unix(c.RefreshExpiresAt),
 		AccountID: c.Account.ID, AccountLabel: c.Account.Label, Metadata: c.Metadata,
 		Environment: c.Environment, ClientID: c.ClientID,
-		ConnectedAt: unix(c.ConnectedAt), RefreshedAt: unix(c.RefreshedAt), UpdatedAt: unix(c.UpdatedAt), DueAt: unix(c.Due.At),
+		ConnectedAt: unix(c.ConnectedAt), RefreshedAt: unix(c.RefreshedAt), UpdatedAt: unix(c.UpdatedAt), DueAt: unix(c.Due.At), LeaseUntil: unix(c.Lease.Until),
 	}
 	if f := c.Failure; f.Count > 0 {
 		v.Failure = &FailureView{Code: f.Code, Detail: f.Detail, Count: f.Count, Since: unix(f.Since), Reason: f.Reason}

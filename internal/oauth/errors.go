@@ -97,4 +97,4 @@ func KnownCode(code string) string {
 
 // ErrNotConfigured is the answer where a provider's client credentials are
 // missing or cannot be used as they are. An operator mends it.
-var ErrNotConfigured = errors.New("the provider is not configured")
+var ErrNotConfigured = errors.New("not configured")

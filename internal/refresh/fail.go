@@ -16,14 +16,14 @@ const maxRetryAfter = time.Hour
 
 // fail deals with a token request that brought no tokens.
 func (r *Renewer) fail(ctx context.Context, j job, c connection.Connection, cause error) (Result, error) {
-	if oauth.Unknown(cause) && j.client.Provider.Rotation == providers.Strict && !c.Issued {
+	if oauth.Unknown(cause) && !c.Issued && spends(j.client.Provider.Rotation) {
 		// The lease runs out by itself. Until then nobody sends: the provider
 		// may still be at work on this request.
 		return Failed, fmt.Errorf("refresh at %s, outcome unknown: %w", c.Provider, cause)
 	}
 	switch remedy := oauth.RemedyFor(cause); {
 	case remedy == oauth.Reconfigure:
-		return Failed, r.release(ctx, j, c, cause)
+		return Failed, r.release(ctx, j, c, fmt.Errorf("%w: %w", errMisconfigured, cause))
 	case remedy == oauth.Reauthorize && !c.Issued: // no person could connect an issued one again
 		return r.refused(ctx, j, c, cause)
 	}
@@ -35,6 +35,10 @@ func (r *Renewer) fail(ctx context.Context, j job, c connection.Connection, caus
 	}
 	return Failed, errors.Join(fmt.Errorf("refresh at %s: %w", c.Provider, cause), r.put(ctx, j, c, wait))
 }
+
+// spends reports whether a refresh token that was used may be dead minutes
+// later, whether or not anybody heard the answer.
+func spends(r providers.Rotation) bool { return r == providers.Strict || r == providers.Grace }
 
 // refused deals with invalid_grant. It is believed only on fresh data, and
 // only the second time, minutes later and from another run.
@@ -74,14 +78,16 @@ func (r *Renewer) refused(ctx context.Context, j job, c connection.Connection, c
 // The connection is not charged: its failure stays as it was.
 func (r *Renewer) release(ctx context.Context, j job, c connection.Connection, cause error) error {
 	return errors.Join(
-		fmt.Errorf("refresh at %s: %w: %w", c.Provider, errMisconfigured, cause),
+		fmt.Errorf("refresh at %s: %w", c.Provider, cause),
 		r.put(ctx, j, c, connection.Backoff(3, r.Random())),
 	)
 }
 
-// errMisconfigured marks a failure that would meet each connection of the
-// provider alike.
-var errMisconfigured = errors.New("misconfigured")
+// What an operator has to mend.
+var (
+	errMisconfigured = errors.New("misconfigured")                     // would meet each connection of the provider alike
+	errUnusable      = errors.New("this connection cannot be used so") // meets this connection alone
+)
 
 // put writes c with the next refresh after wait, and ends the lease.
 func (r *Renewer) put(ctx context.Context, j job, c connection.Connection, wait time.Duration) error {

@@ -160,14 +160,14 @@ func (r *Renewer) prepare(ctx context.Context, k connection.Key, storedFence int
 // sent, where c cannot be refreshed with what we have.
 func (r *Renewer) request(j job, c connection.Connection) (func(context.Context, oauth.Client) (oauth.TokenSet, error), error) {
 	if c.ClientID != j.client.ID || c.Environment != j.client.Environment.Name {
-		return nil, fmt.Errorf("%w: the grant belongs to another client ID or environment of %s", oauth.ErrNotConfigured, c.Provider)
+		return nil, fmt.Errorf("%w: %w: the grant belongs to another client ID or environment of %s", errUnusable, oauth.ErrNotConfigured, c.Provider)
 	}
 	if c.Issued {
 		return r.Tokens.Issue, nil
 	}
 	refreshToken, err := c.RefreshToken(j.keys)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", oauth.ErrNotConfigured, err)
+		return nil, fmt.Errorf("%w: %w: %w", errUnusable, oauth.ErrNotConfigured, err)
 	}
 	return func(ctx context.Context, client oauth.Client) (oauth.TokenSet, error) {
 		return r.Tokens.Refresh(ctx, client, refreshToken)

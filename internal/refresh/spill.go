@@ -92,7 +92,7 @@ func (r *Renewer) recover(ctx context.Context, j job, c connection.Connection) (
 	}
 	tokens, err := openTokens(j.keys, c.Key, fence, sealed)
 	if err != nil {
-		return Failed, true, fmt.Errorf("%w: spill of fence %d: %w", oauth.ErrNotConfigured, fence, err)
+		return Failed, true, fmt.Errorf("%w: %w: spill of fence %d: %w", errUnusable, oauth.ErrNotConfigured, fence, err)
 	}
 	result, err = r.commit(ctx, j, c, tokens)
 	if result == Refreshed {
@@ -108,7 +108,9 @@ func (r *Renewer) recover(ctx context.Context, j job, c connection.Connection) (
 
 // forget deletes a spill that is no longer needed.
 func (r *Renewer) forget(ctx context.Context, k connection.Key, fence int64) {
-	if err := r.Spill.Delete(context.WithoutCancel(ctx), k, fence); err != nil {
+	ctx, cancel := context.WithTimeout(ctx, firstWrite)
+	defer cancel()
+	if err := r.Spill.Delete(ctx, k, fence); err != nil {
 		r.Log.WarnContext(ctx, "spill not deleted, though it is no longer needed", "provider", k.Provider, "connection_id", k.ConnectionID, "fence", fence, "err", err)
 	}
 }
@@ -139,11 +141,17 @@ func (r *Renewer) store(ctx context.Context, c connection.Connection) error {
 	return errOvertaken
 }
 
+// firstWrite is how long the store has to take new tokens before they go to
+// the spill as well.
+const firstWrite = 2 * time.Second
+
 // keep stores new tokens somewhere, whatever fails: in the connection store;
 // while that does not take them, in the spill as well; and if neither has them
 // when time is up, sealed in the log. It reports the store's error.
 func (r *Renewer) keep(ctx context.Context, j job, c connection.Connection, tokens oauth.TokenSet) error {
-	err := r.store(context.WithoutCancel(ctx), c)
+	first, cancel := context.WithTimeout(ctx, firstWrite)
+	err := r.store(first, c)
+	cancel()
 	if err == nil || errors.Is(err, errSuperseded) {
 		return err
 	}

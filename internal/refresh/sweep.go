@@ -204,6 +204,8 @@ func (h *Handler) one(ctx context.Context, t *tally, k connection.Key) {
 	}
 	t.add(result)
 	switch {
+	case errors.Is(err, errUnusable):
+		h.Log.ErrorContext(ctx, "connection cannot be refreshed", "provider", k.Provider, "connection_id", k.ConnectionID, "err", err)
 	case errors.Is(err, errMisconfigured), errors.Is(err, oauth.ErrNotConfigured):
 		if t.setDown(k.Provider) {
 			h.Log.ErrorContext(ctx, "provider misconfigured", "provider", k.Provider, "err", err)

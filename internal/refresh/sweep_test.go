@@ -182,6 +182,22 @@ func TestAMisconfiguredProviderIsAskedOnceARun(t *testing.T) {
 	})
 }
 
+// A connection that an operator has to look after keeps no other one waiting.
+func TestOneUnusableConnectionKeepsNoOtherWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		f.secrets.client.ID = "old"
+		f.connect(t, connection.Key{ConnectionID: "stale", Provider: "acme"})
+		f.secrets.client.ID = "client"
+		f.connectMany(t, 50)
+		h := f.handler()
+		h.Concurrency = 1
+		if got, err := h.sweep(t.Context()); err != nil || got != (Summary{Due: 51, Refreshed: 50, Failed: 1}) {
+			t.Errorf("sweep = %+v, %v", got, err)
+		}
+	})
+}
+
 func TestASweepThatCannotReadTheIndexSaysSo(t *testing.T) {
 	f := newFixture(t)
 	h := f.handler()
