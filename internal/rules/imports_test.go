@@ -50,10 +50,12 @@ var allowed = map[string][]string{
 	"internal/refreshmodel":   {},
 	"internal/lambdatest":     {"internal/dynamotest", "internal/simulator", "internal/template"},
 
-	"functions/authorize":   append(base, "internal/authorize", "internal/awsenv", "internal/secrets", "internal/settings"),
-	"functions/callback":    append(base, "internal/callback", "internal/awsenv", "internal/secrets", "internal/settings", "internal/dynamo"),
-	"functions/refresh":     append(base, "internal/refresh", "internal/awsenv", "internal/secrets", "internal/settings", "internal/dynamo"),
-	"functions/connections": append(base, "internal/connections", "internal/refresh", "internal/awsenv", "internal/secrets", "internal/settings", "internal/dynamo"),
+	"internal/wiring": append(base, "internal/refresh", "internal/awsenv", "internal/secrets", "internal/settings", "internal/dynamo"),
+
+	"functions/authorize":   {"internal/authorize", "internal/awsenv", "internal/settings", "internal/wiring"},
+	"functions/callback":    {"internal/callback", "internal/awsenv", "internal/settings", "internal/wiring"},
+	"functions/refresh":     {"internal/refresh", "internal/awsenv", "internal/settings", "internal/wiring"},
+	"functions/connections": {"internal/connections", "internal/connection", "internal/awsenv", "internal/settings", "internal/wiring"},
 
 	"internal/local": append(base, "internal/authorize", "internal/callback", "internal/refresh", "internal/connections", "internal/web", "internal/bolt", "internal/simulator", "internal/settings", "pkg/connect"),
 	"cmd/evergrant":  append(base, "internal/local", "internal/connections", "internal/secrets", "pkg/connect"),

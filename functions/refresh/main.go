@@ -1,0 +1,48 @@
+// Command refresh is the function that the schedule invokes each minute.
+package main
+
+import (
+	crand "crypto/rand"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-lambda-go/lambdacontext"
+
+	"github.com/evergrant/evergrant/internal/awsenv"
+	"github.com/evergrant/evergrant/internal/refresh"
+	"github.com/evergrant/evergrant/internal/settings"
+	"github.com/evergrant/evergrant/internal/wiring"
+)
+
+func main() {
+	h, err := newHandler(lambdacontext.NewLogger())
+	if err != nil {
+		slog.Error("cannot start", "err", err)
+		os.Exit(1)
+	}
+	lambda.Start(h.Handle)
+}
+
+// newHandler wires the function. It reads no secret: most sweeps find nothing
+// due, and a secret read each minute for nothing is the whole idle bill.
+func newHandler(log *slog.Logger) (*refresh.Handler, error) {
+	s, err := settings.Load(settings.Refresh, os.Getenv)
+	if err != nil {
+		return nil, err
+	}
+	m := wiring.Machine{Settings: s, Getenv: os.Getenv, AWS: awsenv.HTTPClient(), Now: time.Now, Random: rand.Float64, Log: log}
+	secrets, err1 := m.Secrets()
+	store, err2 := m.Store()
+	renewer, err3 := m.Renewer(store, secrets, m.Tokens())
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return nil, err
+	}
+	return &refresh.Handler{
+		Index: store, Sweeps: store, Renew: renewer.Renew,
+		Shards: s.DueShards, Concurrency: s.RefreshConcurrency, NewID: crand.Text, Now: time.Now, Log: log,
+	}, nil
+}

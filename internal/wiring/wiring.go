@@ -1,0 +1,80 @@
+// Package wiring makes the parts that several functions are built of from
+// their settings: the secret store, the table store, the token client and what
+// refreshes. Each main.go takes those it needs and makes its own handler.
+//
+// It decides nothing: clock, randomness and environment are handed in.
+package wiring
+
+import (
+	crand "crypto/rand"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+
+	"github.com/evergrant/evergrant/internal/awsenv"
+	"github.com/evergrant/evergrant/internal/dynamo"
+	"github.com/evergrant/evergrant/internal/oauth"
+	"github.com/evergrant/evergrant/internal/refresh"
+	"github.com/evergrant/evergrant/internal/secrets"
+	"github.com/evergrant/evergrant/internal/settings"
+)
+
+// A Machine is what a function runs on, and what it was told. Every field is
+// required.
+type Machine struct {
+	Settings settings.Settings
+	Getenv   func(string) string
+	AWS      *http.Client // made by awsenv.HTTPClient
+	Now      func() time.Time
+	Random   func() float64 // in [0, 1)
+	Log      *slog.Logger
+}
+
+// Secrets returns the store of client credentials and keys.
+func (m Machine) Secrets() (*secrets.Store, error) {
+	client, err := m.manager()
+	if err != nil {
+		return nil, err
+	}
+	return &secrets.Store{
+		API: client, Prefix: m.Settings.ProviderSecrets, Seal: m.Settings.SealSecret, Connect: m.Settings.ConnectSecret,
+		AllowPrivate: m.Settings.AllowPrivateProviders, Now: m.Now, Jitter: m.Random,
+	}, nil
+}
+
+func (m Machine) manager() (*secretsmanager.Client, error) {
+	c, err := awsenv.Config(m.Getenv, "SECRETS_MANAGER", m.AWS)
+	if err != nil {
+		return nil, err
+	}
+	return secretsmanager.NewFromConfig(c), nil
+}
+
+// Store returns the store of connections and authorization requests.
+func (m Machine) Store() (*dynamo.Store, error) {
+	c, err := awsenv.Config(m.Getenv, "DYNAMODB", m.AWS)
+	if err != nil {
+		return nil, err
+	}
+	return &dynamo.Store{API: dynamodb.NewFromConfig(c), ConnectionsTable: m.Settings.ConnectionsTable, StateTable: m.Settings.StateTable}, nil
+}
+
+// Tokens returns the client of the providers.
+func (m Machine) Tokens() *oauth.TokenClient {
+	return &oauth.TokenClient{HTTP: oauth.NewHTTPClient(m.Settings.AllowPrivateProviders), Now: m.Now}
+}
+
+// Renewer returns what refreshes single connections.
+func (m Machine) Renewer(store *dynamo.Store, s *secrets.Store, tokens *oauth.TokenClient) (*refresh.Renewer, error) {
+	client, err := m.manager()
+	if err != nil {
+		return nil, err
+	}
+	return &refresh.Renewer{
+		Leases: store, Secrets: s, Tokens: tokens, Spill: &secrets.Spill{API: client, Prefix: m.Settings.RescueSecrets},
+		Shards: m.Settings.DueShards, NewID: crand.Text, Random: m.Random, Now: m.Now, Log: m.Log,
+	}, nil
+}
