@@ -76,7 +76,7 @@ model: ## Check the model of the refresh with two attempts of each worker: a min
 
 # `make test` plays the schedules with one fault, and with two at a strict provider.
 .PHONY: faults
-faults: ## Play the refresh through every schedule of FAULTS=2 faults; three take a minute or more
+faults: ## Play the refresh through every schedule of FAULTS=2 faults; three take ten minutes or more
 	FAULTS=$(or $(FAULTS),2) go test -count=1 -v -run TestEveryScheduleOfFaults ./internal/refresh
 
 .PHONY: bench
