@@ -17,8 +17,9 @@ import (
 
 // A cloud stands for Lambda and Secrets Manager.
 type cloud struct {
-	answer func(input map[string]any) (functionError, payload string)
-	secret string
+	answer  func(input map[string]any) (functionError, payload string)
+	secret  string
+	created bool // Secrets Manager takes new secrets
 
 	mu     sync.Mutex
 	inputs []map[string]any
@@ -50,6 +51,9 @@ func (c *cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Header.Get("X-Amz-Target") == "secretsmanager.GetSecretValue" && c.secret != "":
 		w.Header().Set("Content-Type", "application/x-amz-json-1.1")
 		_ = json.NewEncoder(w).Encode(map[string]any{"SecretString": c.secret})
+	case r.Header.Get("X-Amz-Target") == "secretsmanager.CreateSecret" && c.created:
+		w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+		_, _ = io.WriteString(w, "{}")
 	case strings.HasPrefix(r.URL.Path, "/2015-03-31/functions/") && c.answer != nil:
 		failed, payload := c.answer(input)
 		if failed != "" {
