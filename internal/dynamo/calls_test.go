@@ -109,6 +109,30 @@ func TestEachOperationIsOneCall(t *testing.T) {
 	}
 }
 
+// twice sends each write twice, as the client does when the first answer is
+// lost.
+type twice struct{ dynamo.API }
+
+func (d twice) UpdateItem(ctx context.Context, in *dynamodb.UpdateItemInput, opts ...func(*dynamodb.Options)) (*dynamodb.UpdateItemOutput, error) {
+	if _, err := d.API.UpdateItem(ctx, in, opts...); err != nil {
+		return nil, err
+	}
+	return d.API.UpdateItem(ctx, in, opts...)
+}
+
+func TestAClaimedRequestThatIsRepeatedByTheClientIsSuccess(t *testing.T) {
+	st := open(t)
+	repeating := *st
+	repeating.API = twice{st.API}
+	r := connection.Request{ID: "ticket#1", State: "a", Key: key, ExpiresAt: epoch}
+	if err := repeating.ClaimRequest(t.Context(), r); err != nil {
+		t.Errorf("ClaimRequest sent twice: %v", err)
+	}
+	if err := st.ClaimRequest(t.Context(), r); !errors.Is(err, connection.ErrConflict) {
+		t.Errorf("a second ClaimRequest: %v, want ErrConflict", err)
+	}
+}
+
 // The client sends again when an answer is lost; the repetition then meets its
 // own write.
 func TestACommitThatIsRepeatedByTheClientIsSuccess(t *testing.T) {

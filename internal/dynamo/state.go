@@ -2,6 +2,7 @@ package dynamo
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
@@ -19,11 +20,15 @@ const sweepRow = "sweep"
 
 // ClaimRequest claims r.ID for r.State, once for all time. It is
 // connection.ErrConflict where r.ID is claimed or r.State was denied.
+//
+// Each call has a mark of its own, so that the client, which repeats a call
+// whose answer is lost, does not meet its own claim as somebody else's.
 func (s *Store) ClaimRequest(ctx context.Context, r connection.Request) error {
 	return s.updateState(ctx, "claim authorization request", r.ID,
-		"SET request_state = :state, connection_id = :connection, provider = :provider, expires_at = :end",
-		"attribute_not_exists(request_state) AND NOT contains(denied, :state)",
+		"SET request_state = :state, claim_mark = :mark, connection_id = :connection, provider = :provider, expires_at = :end",
+		"(attribute_not_exists(request_state) AND NOT contains(denied, :state)) OR claim_mark = :mark",
 		item{
+			":mark":       str(rand.Text()),
 			":state":      str(r.State),
 			":connection": str(r.Key.ConnectionID),
 			":provider":   str(r.Key.Provider),
