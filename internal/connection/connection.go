@@ -10,7 +10,7 @@ import (
 
 // What a store answers when there is nothing to do the work on.
 var (
-	ErrNotFound = errors.New("no such connection")
+	ErrNotFound = errors.New("not found")
 	ErrConflict = errors.New("somebody else was first") // a condition of the write was not met
 )
 

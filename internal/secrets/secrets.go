@@ -6,7 +6,8 @@
 // client credentials, Others reads past the cache. That a secret is not there
 // is remembered for ten seconds.
 //
-// It writes no secret; rotating one is the operator's, in Secrets Manager.
+// It changes no secret of the operator's: rotating one is theirs. A Spill writes
+// and deletes secrets of its own.
 package secrets
 
 import (
