@@ -101,7 +101,12 @@ func (e *Error) Error() string { return e.Type + ": " + e.Detail }
 func (h *Handler) Handle(ctx context.Context, raw json.RawMessage) (Response, error) {
 	var req Request
 	if err := json.Unmarshal(raw, &req); err != nil {
-		return Response{Error: invalid(`the input is not as it should be: send {"action": …, "connection_id": …, "provider": …}`)}, nil
+		detail := `the input is not as it should be: send {"action": …, "connection_id": …, "provider": …}`
+		var typ *json.UnmarshalTypeError
+		if errors.As(err, &typ) && typ.Field != "" {
+			detail = fmt.Sprintf("%s has the wrong type: send a %s", typ.Field, typ.Type.Kind())
+		}
+		return Response{Error: invalid(detail)}, nil
 	}
 	resp, err := h.serve(ctx, req)
 	if err != nil {
@@ -155,6 +160,8 @@ func (h *Handler) list(ctx context.Context, req Request) (Response, error) {
 	switch status := connection.Status(req.Status); {
 	case req.ConnectionID != "" && !connection.ValidID(req.ConnectionID):
 		return Response{}, invalid("connection_id must be 1 to 256 of A-Z a-z 0-9 . _ : @ / -")
+	case req.ConnectionID != "" && req.Status != "":
+		return Response{}, invalid("list takes either connection_id or status")
 	case req.ConnectionID != "":
 		found, err = h.Reader.List(ctx, req.ConnectionID)
 	case status != "" && status != connection.Active && status != connection.ReauthorizationRequired && status != connection.Disconnected:

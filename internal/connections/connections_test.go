@@ -176,6 +176,9 @@ func TestWrongInputIsNamed(t *testing.T) {
 		{"disconnect of none", `{"action":"disconnect","connection_id":"a","provider":"whisk"}`, "not_found", "no such connection"},
 		{"unknown status", `{"action":"list","status":"dead"}`, "invalid_request", "status must be"},
 		{"bad ID in list", `{"action":"list","connection_id":"a b"}`, "invalid_request", "connection_id must be"},
+		{"both in list", `{"action":"list","connection_id":"a","status":"active"}`, "invalid_request", "either connection_id or status"},
+		{"min_ttl as text", `{"action":"refresh","connection_id":"a","provider":"whisk","min_ttl":"60"}`, "invalid_request", "min_ttl has the wrong type"},
+		{"import of a token with a line break", `{"action":"import","connection_id":"a","provider":"whisk","access_token":"a\n"}`, "invalid_request", "white space"},
 		{"bad limit", `{"action":"list","limit":5000}`, "invalid_request", "limit must be"},
 		{"bad cursor", `{"action":"list","cursor":"?"}`, "invalid_request", "cursor"},
 		{"issue where none is", `{"action":"issue","connection_id":"a","provider":"whisk"}`, "not_offered", "connect in a browser"},
@@ -331,6 +334,49 @@ func TestRefreshSaysWhyItCannot(t *testing.T) {
 	}
 }
 
+// A provider that fails is not asked again by each reader that comes along, but
+// by the person who asks.
+func TestReadersLeaveAFailingProviderAlone(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fixture) {
+		f.connect(t, "acct_42", "whiplash")
+		f.endpoint.err = &oauth.Error{Status: 429, Reason: "the provider refused", RetryAfter: 10 * time.Minute}
+		for _, args := range []string{`,"token_sha256":"` + sha("access-0") + `"`, `,"min_ttl":86400`, `,"token_sha256":"` + sha("access-0") + `"`} {
+			if resp, raw := f.do(t, `{"action":"refresh","connection_id":"acct_42","provider":"whiplash"%s}`, args); resp.Error == nil || resp.Error.Type != "provider_unavailable" {
+				t.Errorf("%s", raw)
+			}
+		}
+		if len(f.endpoint.sent) != 1 {
+			t.Errorf("%d token requests, want 1", len(f.endpoint.sent))
+		}
+		f.do(t, `{"action":"refresh","connection_id":"acct_42","provider":"whiplash"}`)
+		if len(f.endpoint.sent) != 2 {
+			t.Errorf("%d token requests after a person's refresh, want 2", len(f.endpoint.sent))
+		}
+		if resp, raw := f.do(t, `{"action":"refresh","connection_id":"acct_42","provider":"whiplash","min_ttl":%d}`, maxTTL+1); resp.Error == nil || !strings.Contains(raw, "min_ttl must be at most") {
+			t.Errorf("%s", raw)
+		}
+	})
+}
+
+// Nobody waits for an answer that cannot come any more, and nobody whose token
+// still works waits for long.
+func TestACallerDoesNotWaitForAnAnswerThatIsLost(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fixture) {
+		f.connect(t, "acct_42", "whiplash")
+		f.endpoint.err = &oauth.Error{Reason: "no answer"}
+		f.do(t, "%s", eventFile(t, "connections-refresh.json"))
+		start := time.Now()
+		if resp, raw := f.do(t, "%s", eventFile(t, "connections-refresh.json")); resp.Error == nil || resp.Error.Type != "busy" || time.Since(start) > briefly+time.Second {
+			t.Errorf("%s after %v", raw, time.Since(start))
+		}
+		<-time.After(answersUntil)
+		start = time.Now()
+		if resp, raw := f.do(t, "%s", eventFile(t, "connections-refresh.json")); resp.Error == nil || resp.Error.Type != "provider_unavailable" || time.Since(start) > time.Second {
+			t.Errorf("%s after %v", raw, time.Since(start))
+		}
+	})
+}
+
 func TestRefreshOfWhatHasEnded(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fixture) {
 		k := f.connect(t, "acct_42", "whiplash")
@@ -458,6 +504,21 @@ func TestImport(t *testing.T) {
 				t.Errorf("%s, %d token requests", raw, len(f.endpoint.sent))
 			}
 		})
+	})
+}
+
+// A caller who hangs up loses no grant.
+func TestImportSurvivesItsCaller(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fixture) {
+		f.endpoint.delay = 2 * time.Second
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, cancel)
+		if resp, err := f.Handle(ctx, eventFile(t, "connections-import.json")); err != nil || resp.Error != nil {
+			t.Errorf("Handle = %v, %v", resp.Error, err)
+		}
+		if c, err := f.store.Get(context.Background(), connection.Key{ConnectionID: "acct_42", Provider: "whiplash"}); err != nil || c.AccessToken != "access-1" {
+			t.Errorf("stored %+v, %v", c, err)
+		}
 	})
 }
 

@@ -15,11 +15,16 @@ import (
 )
 
 // How long and how often a caller's refresh looks whether another one's has
-// ended.
+// ended. A caller whose token still works does not wait for long.
 const (
-	patience = 20 * time.Second
-	lookEach = 250 * time.Millisecond
+	patience     = 20 * time.Second
+	briefly      = 3 * time.Second
+	lookEach     = 250 * time.Millisecond
+	answersUntil = oauth.RefreshTimeout + 5*time.Second // after it was sent, no answer comes any more
 )
+
+// maxTTL is the most that a caller may ask for, in seconds: ten years.
+const maxTTL = 10 * 365 * 24 * 3600
 
 // refresh refreshes a connection now if the caller's token still needs it. All
 // callers who complain about one token cause one request: the refresh is
@@ -36,12 +41,17 @@ func (h *Handler) refresh(ctx context.Context, k connection.Key, req Request) (c
 		return connection.Connection{}, invalid("min_ttl must be a number of seconds")
 	case req.TokenSHA256 != "" && (len(req.TokenSHA256) != sha256.Size*2 || strings.Trim(req.TokenSHA256, "0123456789abcdef") != ""):
 		return connection.Connection{}, invalid("token_sha256 must be 64 digits of lower-case hex")
+	case req.MinTTL > maxTTL:
+		return connection.Connection{}, invalid(fmt.Sprintf("min_ttl must be at most %d seconds", maxTTL))
 	case !h.needed(c, req):
 		return c, nil
 	case c.Status == connection.ReauthorizationRequired:
 		return connection.Connection{}, &Error{Type: "reauthorization_required", Detail: "the provider has ended the grant: a person must connect again"}
 	case len(c.SealedRefreshToken) == 0 && !c.Issued:
 		return connection.Connection{}, &Error{Type: "not_refreshable", Detail: "the provider gave nothing to refresh this connection with: connect again when its token ends"}
+	}
+	if h.pausing(c, req) {
+		return connection.Connection{}, &Error{Type: "provider_unavailable", Detail: "the last refresh of this connection failed and the next one is due later: try again then"}
 	}
 	if err := h.Renew(ctx, k, c.StoredFence); err != nil {
 		return connection.Connection{}, fmt.Errorf("refresh: %w", err)
@@ -63,22 +73,33 @@ func (h *Handler) needed(c connection.Connection, req Request) bool {
 	return true
 }
 
+// pausing reports whether c waits after a failed refresh, so that a storm of
+// readers does not ask a provider that has asked for a pause. A bare refresh,
+// which a person has asked for, goes through.
+func (h *Handler) pausing(c connection.Connection, req Request) bool {
+	return (req.TokenSHA256 != "" || req.MinTTL > 0) && c.Failure.Count > 0 && h.Now().Before(c.Due.At)
+}
+
 // await returns the connection once its tokens are no longer those of
 // storedFence, or nobody is refreshing them.
 func (h *Handler) await(ctx context.Context, k connection.Key, storedFence int64) (connection.Connection, error) {
-	for until := h.Now().Add(patience); ; {
+	for start := h.Now(); ; {
 		c, err := h.Reader.Get(ctx, k)
 		if err != nil {
 			return connection.Connection{}, err
 		}
 		now := h.Now()
+		wait := patience
+		if now.Before(c.ExpiresAt) {
+			wait = briefly
+		}
 		switch {
 		case c.StoredFence != storedFence:
 			return c, nil
-		case !c.Lease.Held(now):
+		case !c.Lease.Held(now) || now.Sub(c.Lease.SentAt) > answersUntil:
 			return connection.Connection{}, &Error{Type: "provider_unavailable", Detail: "another refresh of this connection has just failed: try again later"}
-		case !now.Before(until):
-			return connection.Connection{}, &Error{Type: "busy", Detail: "another refresh of this connection is under way: read the token again in a moment"}
+		case now.Sub(start) >= wait:
+			return connection.Connection{}, &Error{Type: "busy", Detail: "another refresh of this connection is under way, or was cut off: read the token again in a moment"}
 		}
 		select {
 		case <-ctx.Done():
@@ -97,7 +118,7 @@ func (h *Handler) issue(ctx context.Context, k connection.Key, _ Request) (conne
 	if client.Provider.Issue == nil {
 		return connection.Connection{}, &Error{Type: "not_offered", Detail: client.Provider.Name + " issues no tokens without a user: connect in a browser"}
 	}
-	return h.store(ctx, k, client, func() (oauth.TokenSet, error) {
+	return h.store(ctx, k, client, func(ctx context.Context) (oauth.TokenSet, error) {
 		return oauth.WithCredentials(ctx, h.Secrets, client, func(c oauth.Client) (oauth.TokenSet, error) { return h.Tokens.Issue(ctx, c) })
 	})
 }
@@ -108,6 +129,9 @@ func (h *Handler) take(ctx context.Context, k connection.Key, req Request) (conn
 	if (req.RefreshToken == "") == (req.AccessToken == "") {
 		return connection.Connection{}, invalid("import takes either refresh_token or access_token")
 	}
+	if token := (req.RefreshToken + req.AccessToken).Reveal(); strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return connection.Connection{}, invalid("the token has white space or characters that no token has: paste it again")
+	}
 	client, err := h.Secrets.Client(ctx, k.Provider)
 	if err != nil {
 		return connection.Connection{}, err
@@ -116,14 +140,14 @@ func (h *Handler) take(ctx context.Context, k connection.Key, req Request) (conn
 		if err := checkPrefix(client, req.AccessToken); err != nil {
 			return connection.Connection{}, err
 		}
-		return h.store(ctx, k, client, func() (oauth.TokenSet, error) {
+		return h.store(ctx, k, client, func(context.Context) (oauth.TokenSet, error) {
 			return oauth.TokenSet{AccessToken: req.AccessToken, TokenType: "Bearer", IssuedAt: h.Now()}, nil
 		})
 	}
 	if client.Provider.NoRefresh {
 		return connection.Connection{}, &Error{Type: "not_offered", Detail: client.Provider.Name + " has no refresh tokens: import an access_token, or connect in a browser"}
 	}
-	return h.store(ctx, k, client, func() (oauth.TokenSet, error) {
+	return h.store(ctx, k, client, func(ctx context.Context) (oauth.TokenSet, error) {
 		tokens, err := oauth.WithCredentials(ctx, h.Secrets, client, func(c oauth.Client) (oauth.TokenSet, error) {
 			return h.Tokens.Refresh(ctx, c, req.RefreshToken)
 		})
@@ -150,22 +174,24 @@ func checkPrefix(client oauth.Client, token oauth.Secret) error {
 
 // store obtains a new grant, stores it and returns the connection. The keys
 // come first: what can fail fails before the provider answers.
-func (h *Handler) store(ctx context.Context, k connection.Key, client oauth.Client, obtain func() (oauth.TokenSet, error)) (connection.Connection, error) {
+func (h *Handler) store(ctx context.Context, k connection.Key, client oauth.Client, obtain func(context.Context) (oauth.TokenSet, error)) (connection.Connection, error) {
 	keys, err := h.Secrets.SealKeys(ctx)
 	if err != nil {
 		return connection.Connection{}, err
 	}
-	tokens, err := obtain()
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		deadline = h.Now().Add(2 * oauth.RefreshTimeout)
+	}
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline) // a caller who leaves loses no grant
+	defer cancel()
+	tokens, err := obtain(ctx)
 	if err != nil {
 		return connection.Connection{}, fmt.Errorf("obtain grant at %s: %w", k.Provider, err)
 	}
 	c, err := connection.New(k, client, tokens, keys, h.Shards)
 	if err != nil {
 		return connection.Connection{}, err
-	}
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		deadline = h.Now().Add(10 * time.Second)
 	}
 	err = connection.Persist(ctx, deadline.Add(-time.Second), h.Random, func(ctx context.Context) error {
 		_, err := h.Writer.Connect(ctx, c)
