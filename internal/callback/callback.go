@@ -93,6 +93,7 @@ var (
 	errTicketUsed      = errors.New("ticket already completed")
 	errInProgress      = errors.New("exchange under way")
 	errNotConfigured   = errors.New("our client credentials were refused")
+	errNotStored       = errors.New("the new grant is lost: the connection store did not take it")
 )
 
 // Handle answers one request. Its error is always nil: whatever goes wrong is
@@ -236,6 +237,8 @@ func textFor(err error) web.Text {
 		return web.LinkUsed
 	case errors.Is(err, errInProgress):
 		return web.Busy
+	case errors.Is(err, errNotStored):
+		return web.NotSaved
 	case errors.Is(err, oauth.ErrNotConfigured), errors.Is(err, errNotConfigured), oauth.RemedyFor(err) == oauth.Reconfigure:
 		return web.NotConfigured
 	}

@@ -58,7 +58,7 @@ func (h *Handler) complete(ctx context.Context, p providers.Provider, req web.Re
 		tokens.Account = h.account(asking, req, client, tokens.AccessToken)
 	}
 	if err := h.store(ctx, client, ar, keys, tokens); err != nil {
-		return "", err
+		return "", h.notStored(ctx, req, record, err)
 	}
 	h.Log.InfoContext(ctx, "connected", "provider", p.ID, "connection_id", ar.Key.ConnectionID, "reference", req.Reference)
 	return connection.Connected, nil
@@ -164,7 +164,21 @@ const (
 	codeNotConfigured  = "not_configured"
 	codeClientChanged  = "configuration_changed"
 	codeProviderFailed = "provider_failed"
+	codeNotStored      = "not_stored"
 )
+
+// notStored records, as far as that goes in the little time left, that the
+// connection store did not take the grant: a reload must not wait for it.
+func (h *Handler) notStored(ctx context.Context, req web.Request, record connection.Request, cause error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTime/2)
+	defer cancel()
+	record.Outcome, record.Code = connection.Failed, codeNotStored
+	if err := h.Requests.FinishRequest(ctx, record); err != nil {
+		h.Log.ErrorContext(ctx, "outcome not recorded", "provider", record.Key.Provider, "connection_id", record.Key.ConnectionID,
+			"reference", req.Reference, "err", err)
+	}
+	return fmt.Errorf("%w: %w", errNotStored, cause)
+}
 
 // errClientChanged stops an exchange that would go to another client than the
 // one that the code was given to.
