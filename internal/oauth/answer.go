@@ -44,7 +44,7 @@ func tokensFrom(c Client, d object, now time.Time) (TokenSet, error) {
 	refresh := d.text("refresh_token")
 	t := TokenSet{
 		AccessToken:  Secret(access),
-		TokenType:    tokenType(d.text("token_type")),
+		TokenType:    tokenType(d.at("token_type")),
 		RefreshToken: Secret(refresh),
 		IssuedAt:     now,
 		ExpiresAt:    expiry(c.Provider, d, access, now),
@@ -207,7 +207,8 @@ func refreshExpiry(p providers.Provider, d object, now time.Time) time.Time {
 
 // tokenType returns "Bearer" in the spelling of RFC 6750; types are compared
 // without case (RFC 6749 section 5.1), and some answers name none.
-func tokenType(s string) string {
+func tokenType(v any) string {
+	s, _ := v.(string) // a type that is no text names none
 	if s == "" || strings.EqualFold(s, "Bearer") {
 		return "Bearer"
 	}
