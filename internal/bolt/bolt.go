@@ -41,10 +41,10 @@ type Store struct{ db *bbolt.DB }
 func Open(path string) (*Store, error) {
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockWait})
 	if errors.Is(err, berrors.ErrTimeout) {
-		return nil, fmt.Errorf("open %s: another process uses it: stop that one, or name another file", path)
+		return nil, fmt.Errorf("open %s: another process uses it: stop that one, or use another folder", path)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", path, err)
+		return nil, fmt.Errorf("open %s: %w: if it is damaged, restore it or move it away", path, err)
 	}
 	err = db.Update(func(tx *bbolt.Tx) error {
 		for _, name := range [][]byte{connections, state} {

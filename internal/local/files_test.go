@@ -175,3 +175,18 @@ func TestAFileIsReplacedWholeOrNotAtAll(t *testing.T) {
 		t.Errorf("%d entries are left, %v, want 2", len(entries), err)
 	}
 }
+
+// Without its keys no sealed refresh token opens: new ones must not be made
+// beside an old store without a word.
+func TestKeysThatAreGoneAreNotReplaced(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "evergrant.db"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := loadRings(dir); !contains(err, "put it back") || !contains(err, "keys.json") {
+		t.Errorf("loadRings = %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "keys.json")); err == nil {
+		t.Error("new keys were made")
+	}
+}

@@ -53,6 +53,9 @@ func loadRings(dir string) (connectKeys, sealKeys seal.Keys, err error) {
 	path := filepath.Join(dir, keysFile)
 	document, err := os.ReadFile(path) //nolint:gosec // the person at the terminal names the folder
 	if errors.Is(err, fs.ErrNotExist) {
+		if stores, _ := filepath.Glob(filepath.Join(dir, "*.db")); len(stores) > 0 {
+			return seal.Keys{}, seal.Keys{}, fmt.Errorf("keys: %s is gone, and %s was sealed with it: put it back, or remove both to begin anew", path, stores[0])
+		}
 		document, err = makeRings(path)
 	}
 	if err != nil {
