@@ -176,7 +176,7 @@ func TestAFailedRefreshTakesNothingAway(t *testing.T) {
 				if wait := c.Due.At.Sub(time.Now().Truncate(time.Second)); !tt.held && wait < tt.minWait {
 					t.Errorf("due again in %v, want at least %v", wait, tt.minWait)
 				}
-				if wait := c.Due.At.Sub(time.Now()); wait > 2*time.Hour {
+				if wait := time.Until(c.Due.At); wait > 2*time.Hour {
 					t.Errorf("due again in %v: no provider puts us off for so long", wait)
 				}
 				if len(f.endpoint.sent) != 1 {

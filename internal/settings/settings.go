@@ -1,7 +1,8 @@
 // Package settings reads what a function is told by its environment.
 //
 // Each function names the settings that it takes; template.yaml must give it
-// exactly these, and a test compares the two. Only main.go files hand over the
+// exactly these but for the ones of development, and a test compares the two.
+// Only main.go files hand over the
 // real environment.
 package settings
 
