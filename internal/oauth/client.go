@@ -49,6 +49,9 @@ func ParseClient(p providers.Provider, document []byte, allowPrivate bool) (Clie
 	if err := json.Unmarshal(bytes.TrimPrefix(document, byteOrderMark), &d); err != nil {
 		return Client{}, jsonProblem(err)
 	}
+	if err := checkMembers(bytes.TrimPrefix(document, byteOrderMark)); err != nil {
+		return Client{}, err
+	}
 	for _, m := range []struct{ name, value string }{{"client_id", d.ClientID}, {"client_secret", d.ClientSecret}} {
 		if err := checkCredential(p, m.name, m.value); err != nil {
 			return Client{}, err

@@ -102,7 +102,7 @@ func TestParseClientRefuses(t *testing.T) {
 		{"endpoints a string", "whiplash", `{` + credentials + `,"endpoints":"` + canary + `"}`, false, []string{"endpoints", "an object"}},
 		{"an endpoint that is a number", "whiplash", `{` + credentials + `,"endpoints":{"token_url":1}}`, false, []string{"endpoints.token_url", "a string"}},
 		{"extra a list", "whiplash", `{` + credentials + `,"extra":["` + canary + `"]}`, false, []string{"extra", "an object"}},
-		{"unknown members", "whiplash", `{` + credentials + `,"note":"x","Scope":1}`, false, nil},
+		{"unknown members", "whiplash", `{` + credentials + `,"note":"x","owner":1}`, false, nil},
 		{"unknown environment", "whiplash", `{` + credentials + `,"environment":"staging"}`, false, []string{`environment "staging"`, "Whiplash", "production and sandbox"}},
 		{"environment in another case", "whisk", `{` + credentials + `,"environment":"Production"}`, false, []string{`environment "Production"`, "Whisk has production"}},
 		{"unknown scope", "whiplash", `{` + credentials + `,"scopes":["user_read","user_all"]}`, false, []string{`scope "user_all"`, "Whiplash", "user_read, user_manage"}},

@@ -1,0 +1,75 @@
+package oauth
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// The members of a client document, and of its endpoints.
+var (
+	clientMembers   = []string{"client_id", "client_secret", "environment", "scopes", "endpoints", "response_type", "refresh", "extra"}
+	endpointMembers = []string{"authorization_url", "token_url", "revocation_url", "userinfo_url", "prepare_url"}
+)
+
+// checkMembers returns an error for a member that looks like a misspelt one: an
+// environment that is silently not read would mean production. Members of
+// other names may stand in the document and mean nothing here; among the
+// endpoints there are none.
+func checkMembers(document []byte) error {
+	var d map[string]json.RawMessage
+	if err := json.Unmarshal(document, &d); err != nil {
+		return jsonProblem(err)
+	}
+	for _, name := range slices.Sorted(maps.Keys(d)) {
+		if meant := meantBy(name, clientMembers); meant != "" {
+			return fmt.Errorf("member %q is not known: write %q", name, meant)
+		}
+	}
+	var e map[string]json.RawMessage
+	_ = json.Unmarshal(d["endpoints"], &e) // its type has been checked
+	for _, name := range slices.Sorted(maps.Keys(e)) {
+		if !slices.Contains(endpointMembers, name) {
+			return fmt.Errorf("endpoints.%s is not known: there are %s", name, strings.Join(endpointMembers, ", "))
+		}
+	}
+	return nil
+}
+
+// meantBy returns the one of known that name is a misspelling of: at most two
+// letters away, and not the word itself.
+func meantBy(name string, known []string) string {
+	if slices.Contains(known, name) {
+		return ""
+	}
+	for _, k := range known {
+		if distance(strings.ToLower(name), k) <= 2 {
+			return k
+		}
+	}
+	return ""
+}
+
+// distance returns how many letters must be put in, taken out or replaced to
+// make b of a.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		before := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := before
+			if a[i] != b[j] {
+				cost++
+			}
+			before = row[j+1]
+			row[j+1] = min(cost, row[j]+1, before+1)
+		}
+	}
+	return row[len(b)]
+}
