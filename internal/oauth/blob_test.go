@@ -11,7 +11,7 @@ import (
 )
 
 // documented is the value of whData on WHCC's page, as it stands in the URL.
-const documented = `%7B%22client_id%22%3A10072%2C%22callback_url%22%3A%22https%3A%2F%2Fwebhook.site%2Fe0cbfb89-d66b-4fc1-b25f-d42aa8908101%22%2C%22token%22%3A%22f5961220db4950744f69331954efb553%22%2C%22studio%22%3A%22CH%20Studio%22%2C%22attention%22%3A%22Chris%20Hanline%22%2C%22addr%22%3A%222840%20Lone%20Oak%20Parkway%22%2C%22addr2%22%3A%22%22%2C%22addr3%22%3A%22%22%2C%22city%22%3A%22Eagan%22%2C%22state%22%3A%22MN%22%2C%22zip%22%3A%2255121%22%2C%22country%22%3A%22US%22%2C%22email%22%3A%22bizdev%40whcc.com%22%2C%22phone%22%3A%22651-646-8263%22%7D`
+const documented = `%7B%22client_id%22%3A10072%2C%22callback_url%22%3A%22https%3A%2F%2Fhost.example%2Fcallback%22%2C%22token%22%3A%220123456789abcdef0123456789abcdef%22%2C%22studio%22%3A%22Lake%20Studio%22%2C%22attention%22%3A%22Front%20Desk%22%2C%22addr%22%3A%221%20Example%20Parkway%22%2C%22addr2%22%3A%22%22%2C%22addr3%22%3A%22%22%2C%22city%22%3A%22Eagan%22%2C%22state%22%3A%22MN%22%2C%22zip%22%3A%2255121%22%2C%22country%22%3A%22US%22%2C%22email%22%3A%22desk%40example.com%22%2C%22phone%22%3A%22555-010-0100%22%7D`
 
 func whData(t *testing.T) providers.Blob {
 	t.Helper()
@@ -27,18 +27,18 @@ func TestParseBlobOfTheDocumentation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.AccessToken.Reveal() != "f5961220db4950744f69331954efb553" || got.TokenType != "Bearer" || !got.IssuedAt.Equal(noon) {
+	if got.AccessToken.Reveal() != "0123456789abcdef0123456789abcdef" || got.TokenType != "Bearer" || !got.IssuedAt.Equal(noon) {
 		t.Errorf("token = %q, %s, issued %v", got.AccessToken.Reveal(), got.TokenType, got.IssuedAt)
 	}
 	if got.RefreshToken != "" || !got.ExpiresAt.IsZero() || !got.RefreshExpiresAt.IsZero() || got.Scopes != nil {
 		t.Error("WHCC names no refresh token, expiry or scope")
 	}
-	if got.Account != (Account{ID: "10072", Label: "CH Studio"}) {
+	if got.Account != (Account{ID: "10072", Label: "Lake Studio"}) {
 		t.Errorf("account = %+v", got.Account)
 	}
 	want := map[string]string{
-		"client_id": "10072", "studio": "CH Studio", "attention": "Chris Hanline", "addr": "2840 Lone Oak Parkway", "city": "Eagan",
-		"state": "MN", "zip": "55121", "country": "US", "email": "bizdev@whcc.com", "phone": "651-646-8263",
+		"client_id": "10072", "studio": "Lake Studio", "attention": "Front Desk", "addr": "1 Example Parkway", "city": "Eagan",
+		"state": "MN", "zip": "55121", "country": "US", "email": "desk@example.com", "phone": "555-010-0100",
 	}
 	if !maps.Equal(got.Metadata, want) {
 		t.Errorf("metadata = %v, want %v", got.Metadata, want)
@@ -68,7 +68,7 @@ func TestParseBlob(t *testing.T) {
 		{"too long", `{"token":"t","x":"` + strings.Repeat("x", 16<<10) + `"}`, "", Account{}},
 		{"too deep", `{"token":"t","x":` + strings.Repeat("[", 20) + strings.Repeat("]", 20) + `}`, "", Account{}},
 		{"two tokens", `{"token":"t","token":"u"}`, "", Account{}},
-		{"no token", `{"studio":"CH Studio"}`, "", Account{}},
+		{"no token", `{"studio":"Lake Studio"}`, "", Account{}},
 		{"token a number", `{"token":5961220}`, "", Account{}},
 		{"token null", `{"token":null}`, "", Account{}},
 		{"token empty", `{"token":""}`, "", Account{}},
