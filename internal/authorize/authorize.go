@@ -82,16 +82,10 @@ func (h *Handler) Handle(ctx context.Context, ev events.APIGatewayV2HTTPRequest)
 	req, readErr := web.Read(ev)
 	defer web.Recover(ctx, h.Log, &req, &resp)
 	resp, err := h.start(ctx, req, readErr)
-	if err == nil {
-		return resp, nil
+	if err != nil {
+		return web.Refuse(ctx, h.Log, req, textFor(err), "authorize", err), nil
 	}
-	t := textFor(err)
-	level := slog.LevelInfo
-	if t.Status >= http.StatusInternalServerError {
-		level = slog.LevelError
-	}
-	h.Log.Log(ctx, level, "authorization not started", "provider", known(req.Provider), "status", t.Status, "reference", req.Reference, "err", err)
-	return web.Problem(req, t), nil
+	return resp, nil
 }
 
 // start checks a request and returns the redirect to the provider.
@@ -230,15 +224,6 @@ func (h *Handler) destination(ctx context.Context, client oauth.Client, ar authr
 		return "", client, fmt.Errorf("prepare at %s: %w", client.Provider.ID, err)
 	}
 	return to, client, nil
-}
-
-// known returns provider if there is one of that name, so that no stranger's
-// text gets into the log.
-func known(provider string) string {
-	if _, ok := providers.Find(provider); ok {
-		return provider
-	}
-	return "unknown"
 }
 
 // textFor is the one place where a failure becomes an answer. The text of err

@@ -102,16 +102,10 @@ func (h *Handler) Handle(ctx context.Context, ev events.APIGatewayV2HTTPRequest)
 	req, readErr := web.Read(ev)
 	defer web.Recover(ctx, h.Log, &req, &resp)
 	resp, err := h.serve(ctx, req, readErr)
-	if err == nil {
-		return resp, nil
+	if err != nil {
+		return web.Refuse(ctx, h.Log, req, textFor(err), "callback", err), nil
 	}
-	t := textFor(err)
-	level := slog.LevelInfo
-	if t.Status >= http.StatusInternalServerError {
-		level = slog.LevelError
-	}
-	h.Log.Log(ctx, level, "callback refused", "provider", known(req.Provider), "status", t.Status, "reference", req.Reference, "err", err)
-	return web.Problem(req, t), nil
+	return resp, nil
 }
 
 // serve checks the route and, of a callback without any parameter, whether it
@@ -208,15 +202,6 @@ func (h *Handler) check(p providers.Provider, req web.Request, ar authrequest.Re
 		return fmt.Errorf("%w: iss is not the provider's (RFC 9207)", errBadCallback)
 	}
 	return nil
-}
-
-// known returns provider if there is one of that name, so that no stranger's
-// text gets into the log.
-func known(provider string) string {
-	if _, ok := providers.Find(provider); ok {
-		return provider
-	}
-	return "unknown"
 }
 
 // textFor is the one place where a failure becomes an answer. The text of err

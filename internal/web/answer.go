@@ -1,10 +1,12 @@
 package web
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"html"
+	"log/slog"
 	"maps"
 	"net/http"
 	"net/url"
@@ -86,6 +88,20 @@ func Problem(r Request, t Text) Response {
 		resp.Headers["Retry-After"] = "5"
 	}
 	return resp
+}
+
+// Refuse answers with t, and logs why a route refused r. What is ours to mend
+// is an error in the log. The provider is a stranger's text until it is known.
+func Refuse(ctx context.Context, log *slog.Logger, r Request, t Text, route string, err error) Response {
+	level, provider := slog.LevelInfo, r.Provider
+	if t.Status >= http.StatusInternalServerError {
+		level = slog.LevelError
+	}
+	if t.Type == UnknownProvider.Type {
+		provider = "unknown"
+	}
+	log.Log(ctx, level, "request refused", "route", route, "provider", provider, "status", t.Status, "reference", r.Reference, "err", err)
+	return Problem(r, t)
 }
 
 // A Page is one message to a person.
