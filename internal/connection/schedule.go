@@ -69,9 +69,16 @@ func spread(k Key, limit time.Duration) time.Duration {
 	return time.Duration(float64(limit) * float64(hash(k)%1000) / 1000)
 }
 
-// Shard returns which of n shards of the due index k waits in: "0" to n-1.
+// Shard returns the key of the shard of the due index that k waits in, where
+// there are n. It names both numbers, as in 4.3 for the last of four, so that n
+// can change while connections wait: they move when they are next written.
 func Shard(k Key, n int) string {
-	return strconv.FormatUint(uint64(hash(k)>>10)%uint64(max(n, 1)), 10)
+	return ShardKey(n, int(uint64(hash(k)>>10)%uint64(max(n, 1))))
+}
+
+// ShardKey returns the key of shard i of n, counted from 0.
+func ShardKey(n, i int) string {
+	return strconv.Itoa(max(n, 1)) + "." + strconv.Itoa(i)
 }
 
 func hash(k Key) uint32 {

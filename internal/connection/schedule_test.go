@@ -2,7 +2,9 @@ package connection
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -161,8 +163,9 @@ func TestShardIsEven(t *testing.T) {
 	for _, n := range []int{1, 2, 4, 7, 16} {
 		counts := make([]int, n)
 		for _, k := range keys(10_000) {
-			i, err := strconv.Atoi(Shard(k, n))
-			if err != nil || i < 0 || i >= n {
+			of, shard, _ := strings.Cut(Shard(k, n), ".")
+			i, err := strconv.Atoi(shard)
+			if of != strconv.Itoa(n) || err != nil || i < 0 || i >= n {
 				t.Fatalf("shard %q of %d", Shard(k, n), n)
 			}
 			counts[i]++
@@ -177,7 +180,7 @@ func TestShardAndSpreadAreIndependent(t *testing.T) {
 	first, last := bounds(t, l)
 	var counts [4 * 5]int
 	for _, k := range keys(10_000) {
-		shard, _ := strconv.Atoi(Shard(k, 4))
+		shard := slices.Index([]string{"4.0", "4.1", "4.2", "4.3"}, Shard(k, 4))
 		slot := int(int64(DueAt(k, l).Sub(first)) * 5 / int64(last.Sub(first)+1))
 		counts[shard*5+slot]++
 	}
@@ -193,9 +196,9 @@ func TestShardAndSpreadAreStable(t *testing.T) {
 		shard string
 		due   time.Duration
 	}{
-		{Key{"acct_42", "whatnot"}, "3", time.Hour + 43*time.Minute + 44*time.Second},
-		{Key{"acct_42", "whisk"}, "3", time.Hour + 42*time.Minute + 58*time.Second},
-		{Key{"acct_43", "whatnot"}, "1", time.Hour + 45*time.Minute + 38*time.Second},
+		{Key{"acct_42", "whatnot"}, "4.3", time.Hour + 43*time.Minute + 44*time.Second},
+		{Key{"acct_42", "whisk"}, "4.3", time.Hour + 42*time.Minute + 58*time.Second},
+		{Key{"acct_43", "whatnot"}, "4.1", time.Hour + 45*time.Minute + 38*time.Second},
 	}
 	for _, tt := range tests {
 		t.Run(fmt.Sprint(tt.key), func(t *testing.T) {
@@ -211,7 +214,7 @@ func TestShardAndSpreadAreStable(t *testing.T) {
 
 func TestShardOfNone(t *testing.T) {
 	for _, n := range []int{0, -1, 1} {
-		if got := Shard(Key{"a", "b"}, n); got != "0" {
+		if got := Shard(Key{"a", "b"}, n); got != "1.0" {
 			t.Errorf("shard of %d = %q", n, got)
 		}
 	}

@@ -1,7 +1,7 @@
 // Package connectiontest holds what every store of connections promises, as a
 // suite of tests, and Memory, the store that other packages' tests use.
 //
-// A store is whatever has the methods of Connections and State. Their comments
+// A store is whatever has the methods of Connections, State and Providers. Their comments
 // are the promises; Run checks them. Consumers do not import these interfaces:
 // each declares the one to three methods that it calls.
 //
@@ -62,11 +62,20 @@ type Connections interface {
 	// Commit done is success.
 	Commit(ctx context.Context, c connection.Connection) error
 
+	// Defer writes the failure, due and UpdatedAt of c and nothing else under the
+	// claim that raised the fence to c.Fence under c.Lease.ID, and leaves the
+	// lease in force. ErrConflict: that claim is not in force any more.
+	Defer(ctx context.Context, c connection.Connection) error
+
 	// Connect stores a new grant, whatever was there before. It raises the
 	// fence by one, also that of the stored tokens, makes the connection active
 	// and ends any lease and failure. It returns the connection as it was, or
 	// the zero Connection.
 	Connect(ctx context.Context, c connection.Connection) (old connection.Connection, err error)
+
+	// Restore is Connect as long as the connection's fence is the given one, 0
+	// meaning that there is no such connection; else it is ErrConflict.
+	Restore(ctx context.Context, c connection.Connection, fence int64) error
 
 	// Disconnect raises the fence by one, removes tokens, lease, due and
 	// failure, and keeps the rest. It returns the connection as it was, with
@@ -95,16 +104,41 @@ type State interface {
 	// ErrNotFound.
 	GetRequest(ctx context.Context, id, state string) (connection.Request, error)
 
-	// TakeSweep takes the sweep lease for id until a time, or prolongs it.
-	// ErrConflict: another holds it at now.
-	TakeSweep(ctx context.Context, id string, now, until time.Time) error
+	// TakeSweep takes the sweep lease of s.Name for s.ID until s.Until, or
+	// prolongs it. It returns, for the sweep of all shards, every s.Shards that
+	// was ever given, ascending. ErrConflict: another holds it at s.Now.
+	TakeSweep(ctx context.Context, s connection.Sweep) (generations []int, err error)
 
-	// EndSweep gives the sweep lease back, if id still holds it.
-	EndSweep(ctx context.Context, id string) error
+	// EndSweep gives the sweep lease of a name back, if id still holds it.
+	EndSweep(ctx context.Context, name, id string) error
+}
+
+// Providers is the part of the state table that is about how providers fare.
+// All workers share it.
+type Providers interface {
+	// GetBreaker returns what is known of a provider, the zero Breaker where
+	// nothing is.
+	GetBreaker(ctx context.Context, provider string) (connection.Breaker, error)
+
+	// SetBreaker writes the OpenUntil, Opened and Reason of b; the counts stay.
+	SetBreaker(ctx context.Context, provider string, b connection.Breaker) error
+
+	// CountRefreshes adds o to the counts of a provider as Breaker.Count does,
+	// and returns the breaker as it is then. A call whose answer was lost may
+	// count twice.
+	CountRefreshes(ctx context.Context, provider string, o connection.Outcomes, now time.Time) (connection.Breaker, error)
+
+	// ReserveTime reserves the next free d, in milliseconds, of a provider's
+	// time for the caller, who may then send what the provider's rate allows in
+	// so long a time. It starts at start, which is not before now and before
+	// latest; ErrConflict: there is none. A call whose answer was lost leaves a
+	// gap. Times are kept in milliseconds here.
+	ReserveTime(ctx context.Context, provider string, d time.Duration, now, latest time.Time) (start time.Time, err error)
 }
 
 // Store is both tables.
 type Store interface {
 	Connections
 	State
+	Providers
 }

@@ -16,17 +16,20 @@ import (
 // Memory is a store in memory. Its zero value is ready for use.
 type Memory struct {
 	// OnWrite, if set, runs before each write with the name of the method and
-	// its argument: a connection.Connection, Claim, Key or Request, or the ID
-	// of a sweep. It decides whether the write takes effect and which error the
+	// its argument: a connection.Connection, Claim, Key, Request or Sweep, the
+	// ID of a sweep, or a provider. It decides whether the write takes effect and which error the
 	// caller sees, so that a test can play a lost write (false, err) and a lost
 	// answer (true, err). It may call the store itself.
 	OnWrite func(op string, arg any) (apply bool, err error)
 
 	mu          sync.Mutex
 	connections map[connection.Key]connection.Connection
-	due         map[string][]dueEntry // by shard, sorted
-	requests    map[string]requestRow // by ID
-	sweep       connection.Lease
+	due         map[string][]dueEntry       // by shard, sorted
+	requests    map[string]requestRow       // by ID
+	sweeps      map[string]connection.Lease // by name
+	generations []int
+	breakers    map[string]connection.Breaker // by provider
+	free        map[string]time.Time          // by provider
 	calls       map[string]int
 }
 
@@ -176,17 +179,45 @@ func (m *Memory) Commit(ctx context.Context, c connection.Connection) error {
 	return err
 }
 
+// Defer implements Connections.
+func (m *Memory) Defer(ctx context.Context, c connection.Connection) error {
+	_, err := write(ctx, m, "Defer", c, func() (none struct{}, err error) {
+		old, c := m.connections[c.Key], normal(c)
+		if old.Fence != c.Fence || old.Lease.ID != c.Lease.ID || c.Lease.ID == "" {
+			return none, connection.ErrConflict
+		}
+		old.Failure, old.Due, old.UpdatedAt = c.Failure, c.Due, c.UpdatedAt
+		m.put(old)
+		return none, nil
+	})
+	return err
+}
+
 // Connect implements Connections.
 func (m *Memory) Connect(ctx context.Context, c connection.Connection) (connection.Connection, error) {
-	return write(ctx, m, "Connect", c, func() (connection.Connection, error) {
-		old := m.connections[c.Key]
-		c := normal(c)
-		c.Status = connection.Active
-		c.Fence, c.StoredFence = old.Fence+1, old.Fence+1
-		c.Lease, c.Failure = connection.Lease{}, connection.Failure{}
-		m.put(c)
-		return old, nil // nobody else has it any more
+	return write(ctx, m, "Connect", c, func() (connection.Connection, error) { return m.connect(c), nil })
+}
+
+// Restore implements Connections.
+func (m *Memory) Restore(ctx context.Context, c connection.Connection, fence int64) error {
+	_, err := write(ctx, m, "Restore", c, func() (none struct{}, err error) {
+		if m.connections[c.Key].Fence != fence {
+			return none, connection.ErrConflict
+		}
+		m.connect(c)
+		return none, nil
 	})
+	return err
+}
+
+// connect stores a new grant and returns what was there. m.mu is held.
+func (m *Memory) connect(c connection.Connection) (old connection.Connection) {
+	old, c = m.connections[c.Key], normal(c)
+	c.Status = connection.Active
+	c.Fence, c.StoredFence = old.Fence+1, old.Fence+1
+	c.Lease, c.Failure = connection.Lease{}, connection.Failure{}
+	m.put(c)
+	return old // nobody else has it any more
 }
 
 // Disconnect implements Connections.
@@ -255,6 +286,9 @@ func read[T any](ctx context.Context, m *Memory, op string, do func() (T, error)
 		m.connections = map[connection.Key]connection.Connection{}
 		m.due = map[string][]dueEntry{}
 		m.requests = map[string]requestRow{}
+		m.sweeps = map[string]connection.Lease{}
+		m.breakers = map[string]connection.Breaker{}
+		m.free = map[string]time.Time{}
 		m.calls = map[string]int{}
 	}
 	m.calls[op]++

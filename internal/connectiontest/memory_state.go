@@ -68,27 +68,73 @@ func (m *Memory) GetRequest(ctx context.Context, id, state string) (connection.R
 }
 
 // TakeSweep implements State.
-func (m *Memory) TakeSweep(ctx context.Context, id string, now, until time.Time) error {
-	_, err := write(ctx, m, "TakeSweep", id, func() (none struct{}, err error) {
-		if m.sweep.Held(second(now)) && m.sweep.ID != id {
-			return none, connection.ErrConflict
+func (m *Memory) TakeSweep(ctx context.Context, s connection.Sweep) ([]int, error) {
+	return write(ctx, m, "TakeSweep", s, func() ([]int, error) {
+		if held := m.sweeps[s.Name]; held.Held(second(s.Now)) && held.ID != s.ID {
+			return nil, connection.ErrConflict
 		}
-		m.sweep = connection.Lease{ID: id, Until: second(until)}
+		m.sweeps[s.Name] = connection.Lease{ID: s.ID, Until: second(s.Until)}
+		if s.Name != "" {
+			return nil, nil
+		}
+		if !slices.Contains(m.generations, s.Shards) {
+			m.generations = slices.Sorted(slices.Values(append(m.generations, s.Shards)))
+		}
+		return slices.Clone(m.generations), nil
+	})
+}
+
+// EndSweep implements State.
+func (m *Memory) EndSweep(ctx context.Context, name, id string) error {
+	_, err := write(ctx, m, "EndSweep", id, func() (none struct{}, err error) {
+		if m.sweeps[name].ID == id {
+			delete(m.sweeps, name)
+		}
 		return none, nil
 	})
 	return err
 }
 
-// EndSweep implements State.
-func (m *Memory) EndSweep(ctx context.Context, id string) error {
-	_, err := write(ctx, m, "EndSweep", id, func() (none struct{}, err error) {
-		if m.sweep.ID == id {
-			m.sweep = connection.Lease{}
-		}
+// GetBreaker implements Providers.
+func (m *Memory) GetBreaker(ctx context.Context, provider string) (connection.Breaker, error) {
+	return read(ctx, m, "GetBreaker", func() (connection.Breaker, error) { return m.breakers[provider], nil })
+}
+
+// SetBreaker implements Providers.
+func (m *Memory) SetBreaker(ctx context.Context, provider string, b connection.Breaker) error {
+	_, err := write(ctx, m, "SetBreaker", provider, func() (none struct{}, err error) {
+		kept := m.breakers[provider]
+		kept.OpenUntil, kept.Opened, kept.Reason = second(b.OpenUntil), b.Opened, b.Reason
+		m.breakers[provider] = kept
 		return none, nil
 	})
 	return err
 }
+
+// CountRefreshes implements Providers.
+func (m *Memory) CountRefreshes(ctx context.Context, provider string, o connection.Outcomes, now time.Time) (connection.Breaker, error) {
+	return write(ctx, m, "CountRefreshes", provider, func() (connection.Breaker, error) {
+		m.breakers[provider] = m.breakers[provider].Count(o, now)
+		return m.breakers[provider], nil
+	})
+}
+
+// ReserveTime implements Providers.
+func (m *Memory) ReserveTime(ctx context.Context, provider string, d time.Duration, now, latest time.Time) (time.Time, error) {
+	return write(ctx, m, "ReserveTime", provider, func() (time.Time, error) {
+		start := millisecond(now)
+		if m.free[provider].After(start) {
+			start = m.free[provider]
+		}
+		if !start.Before(millisecond(latest)) {
+			return time.Time{}, connection.ErrConflict
+		}
+		m.free[provider] = start.Add(d.Truncate(time.Millisecond))
+		return start, nil
+	})
+}
+
+func millisecond(t time.Time) time.Time { return time.UnixMilli(t.UnixMilli()).UTC() }
 
 // request changes the row of r, unless change returns an error.
 func (m *Memory) request(ctx context.Context, op string, r connection.Request, change func(*requestRow) error) error {

@@ -40,7 +40,7 @@ var writes = []struct {
 		return m.FinishRequest(t.Context(), r)
 	}},
 	{"TakeSweep", func(t *testing.T, m *Memory) error { return take(t, m, "a", noon) }},
-	{"EndSweep", func(t *testing.T, m *Memory) error { return m.EndSweep(t.Context(), "old") }},
+	{"EndSweep", func(t *testing.T, m *Memory) error { return m.EndSweep(t.Context(), "", "old") }},
 }
 
 // prepare makes a store on which each of writes succeeds.
@@ -56,7 +56,7 @@ func prepare(t *testing.T) *Memory {
 
 // dump shows all that m holds, but for secrets.
 func dump(m *Memory) string {
-	return fmt.Sprintf("%v %v %v %v", m.connections, m.due, m.requests, m.sweep)
+	return fmt.Sprintf("%v %v %v %v", m.connections, m.due, m.requests, m.sweeps)
 }
 
 func TestAWriteCanBeLost(t *testing.T) {

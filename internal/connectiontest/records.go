@@ -200,10 +200,11 @@ func testCancelled(t *testing.T, s Store) {
 	r := connection.Request{ID: "ticket#1", State: "a", ExpiresAt: later}
 	_, connectErr := s.Connect(ctx, full(whole))
 	_, claimErr := s.Claim(ctx, lease(whole, "lease-1", noon))
+	_, sweepErr := s.TakeSweep(ctx, connection.Sweep{ID: "sweep-1", Now: noon, Until: later, Shards: 4})
 	_, disconnectErr := s.Disconnect(ctx, whole, noon)
 	errs := map[string]error{
 		"Connect": connectErr, "Claim": claimErr, "Disconnect": disconnectErr,
-		"ClaimRequest": s.ClaimRequest(ctx, r), "TakeSweep": s.TakeSweep(ctx, "sweep-1", noon, later),
+		"ClaimRequest": s.ClaimRequest(ctx, r), "TakeSweep": sweepErr,
 	}
 	for op, err := range errs {
 		if !errors.Is(err, context.Canceled) {

@@ -21,7 +21,8 @@ var sweeps = []promise{
 // take takes the sweep lease for leaseTime.
 func take(t *testing.T, s Store, id string, now time.Time) error {
 	t.Helper()
-	return s.TakeSweep(t.Context(), id, now, now.Add(leaseTime))
+	_, err := s.TakeSweep(t.Context(), connection.Sweep{ID: id, Now: now, Until: now.Add(leaseTime), Shards: 4})
+	return err
 }
 
 func testSweepIsAlone(t *testing.T, s Store) {
@@ -55,14 +56,14 @@ func testSweepRunsOut(t *testing.T, s Store) {
 }
 
 func testEndSweep(t *testing.T, s Store) {
-	ok(t, "EndSweep of nothing", s.EndSweep(t.Context(), "a"))
+	ok(t, "EndSweep of nothing", s.EndSweep(t.Context(), "", "a"))
 	ok(t, "TakeSweep", take(t, s, "a", noon))
-	ok(t, "EndSweep by another", s.EndSweep(t.Context(), "b"))
+	ok(t, "EndSweep by another", s.EndSweep(t.Context(), "", "b"))
 	refused(t, "TakeSweep by another", take(t, s, "b", noon), connection.ErrConflict)
-	ok(t, "EndSweep", s.EndSweep(t.Context(), "a"))
-	ok(t, "EndSweep again", s.EndSweep(t.Context(), "a"))
+	ok(t, "EndSweep", s.EndSweep(t.Context(), "", "a"))
+	ok(t, "EndSweep again", s.EndSweep(t.Context(), "", "a"))
 	ok(t, "TakeSweep by another", take(t, s, "b", noon))
-	ok(t, "EndSweep of the past", s.EndSweep(t.Context(), "a"))
+	ok(t, "EndSweep of the past", s.EndSweep(t.Context(), "", "a"))
 	refused(t, "TakeSweep by a third", take(t, s, "c", noon), connection.ErrConflict)
 }
 

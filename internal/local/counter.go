@@ -11,16 +11,16 @@ import (
 // A counter counts the refreshes of each connection since the start, for the
 // page. No store keeps such a number.
 type counter struct {
-	renew func(ctx context.Context, k connection.Key, storedFence int64) (refresh.Result, error)
+	renew func(ctx context.Context, k connection.Key, storedFence int64) (refresh.Report, error)
 
 	mu    sync.Mutex
 	count map[connection.Key]int
 }
 
 // Renew refreshes k and counts it if that brought new tokens.
-func (c *counter) Renew(ctx context.Context, k connection.Key, storedFence int64) (refresh.Result, error) {
-	result, err := c.renew(ctx, k, storedFence)
-	if result == refresh.Refreshed {
+func (c *counter) Renew(ctx context.Context, k connection.Key, storedFence int64) (refresh.Report, error) {
+	report, err := c.renew(ctx, k, storedFence)
+	if report.Result == refresh.Refreshed {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if c.count == nil {
@@ -28,7 +28,7 @@ func (c *counter) Renew(ctx context.Context, k connection.Key, storedFence int64
 		}
 		c.count[k]++
 	}
-	return result, err
+	return report, err
 }
 
 // Of returns how often k has been refreshed since the start.

@@ -69,7 +69,7 @@ func TestTenWorkersMakeOneRequest(t *testing.T) {
 				if err != nil {
 					t.Errorf("Renew: %v", err)
 				}
-				results <- got
+				results <- got.Result
 			})
 		}
 		workers.Wait()
@@ -183,7 +183,7 @@ func TestAWrongClientSecretLeavesTheGrantAlone(t *testing.T) {
 		before := w.holds()
 		w.due()
 		w.secrets.client = w.client("not it")
-		if got, err := w.renewer.Renew(t.Context(), w.key, 0); got != refresh.Failed || code(err) != "invalid_client" {
+		if got, err := w.renewer.Renew(t.Context(), w.key, 0); got.Result != refresh.Failed || code(err) != "invalid_client" {
 			t.Errorf("Renew = %v, %v", got, err)
 		}
 		c := w.read()

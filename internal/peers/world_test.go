@@ -232,7 +232,7 @@ func (w *world) due() {
 func (w *world) renew(want refresh.Result) {
 	w.t.Helper()
 	got, err := w.renewer.Renew(w.t.Context(), w.key, 0)
-	if got != want {
+	if got.Result != want {
 		w.t.Fatalf("Renew = %v, %v; want %v", got, err, want)
 	}
 }

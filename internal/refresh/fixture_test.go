@@ -163,7 +163,7 @@ func (f *fixture) renew(t testing.TB, want Result) {
 func (f *fixture) renewErr(t testing.TB, want Result) error {
 	t.Helper()
 	got, err := f.Renew(t.Context(), f.key, 0)
-	if got != want {
+	if got.Result != want {
 		t.Fatalf("Renew = %v, %v; want %v", got, err, want)
 	}
 	return err

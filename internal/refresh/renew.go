@@ -82,6 +82,12 @@ const (
 	Failed                  // the old tokens stand
 )
 
+// A Report is what a refresh tells the run that it is part of.
+type Report struct {
+	Result Result
+	Pause  time.Duration // the provider wants no request for so long; 0: it said nothing
+}
+
 // ErrNoTime is the answer to a refresh that could not be finished in what is
 // left of the invocation. Nothing was done.
 var ErrNoTime = errors.New("not enough time left to finish a refresh")
@@ -89,7 +95,12 @@ var ErrNoTime = errors.New("not enough time left to finish a refresh")
 // Renew refreshes the connection k: if it is due, or, with storedFence not 0,
 // if its tokens are still those of that fence. The steps are those of
 // docs/design.md; each is one named method.
-func (r *Renewer) Renew(ctx context.Context, k connection.Key, storedFence int64) (Result, error) {
+func (r *Renewer) Renew(ctx context.Context, k connection.Key, storedFence int64) (Report, error) {
+	result, err := r.renew(ctx, k, storedFence)
+	return Report{Result: result}, err
+}
+
+func (r *Renewer) renew(ctx context.Context, k connection.Key, storedFence int64) (Result, error) {
 	job, err := r.prepare(ctx, k, storedFence)
 	if err != nil {
 		return Failed, fmt.Errorf("prepare refresh: %w", err)

@@ -215,7 +215,7 @@ func TestStrikesCountOnlyMinutesApart(t *testing.T) {
 		f.renew(t, Failed)
 		<-time.After(time.Minute)
 		stored := f.get(t, f.key).StoredFence
-		if got, _ := f.Renew(t.Context(), f.key, stored); got != Failed {
+		if got, _ := f.Renew(t.Context(), f.key, stored); got.Result != Failed {
 			t.Fatalf("Renew on demand = %v", got)
 		}
 		if c := f.get(t, f.key); c.Status != connection.Active || c.Failure.Count != 1 {
@@ -427,7 +427,7 @@ func TestANewTokenReachesTheStore(t *testing.T) {
 					return rotated(1), nil
 				}
 				got, err := f.Renew(ctx, f.key, 0)
-				if got != Refreshed || err != nil {
+				if got.Result != Refreshed || err != nil {
 					t.Fatalf("Renew = %v, %v", got, err)
 				}
 				if f.held(t, f.key) != "refresh-1" || f.get(t, f.key).AccessToken != "access-1" {

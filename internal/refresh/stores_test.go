@@ -68,7 +68,7 @@ func TestTenWorkersMakeOneTokenRequestOnEveryStore(t *testing.T) {
 					if err != nil {
 						t.Errorf("Renew: %v", err)
 					}
-					if got == Skipped {
+					if got.Result == Skipped {
 						arrived.Done()
 					}
 				})

@@ -32,8 +32,8 @@ type DueIndex interface {
 
 // Sweeps keeps two sweeps from running at once.
 type Sweeps interface {
-	TakeSweep(ctx context.Context, id string, now, until time.Time) error
-	EndSweep(ctx context.Context, id string) error
+	TakeSweep(ctx context.Context, s connection.Sweep) (generations []int, err error)
+	EndSweep(ctx context.Context, name, id string) error
 }
 
 // A Handler serves the scheduled event and shard hints. Every field is
@@ -41,7 +41,7 @@ type Sweeps interface {
 type Handler struct {
 	Index       DueIndex
 	Sweeps      Sweeps
-	Renew       func(ctx context.Context, k connection.Key, storedFence int64) (Result, error)
+	Renew       func(ctx context.Context, k connection.Key, storedFence int64) (Report, error)
 	Shards      int
 	Concurrency int
 	NewID       func() string
@@ -89,18 +89,21 @@ func (h *Handler) sweep(ctx context.Context) (Summary, error) {
 	if !ok {
 		deadline = h.Now().Add(2 * attempt)
 	}
-	switch err := h.Sweeps.TakeSweep(ctx, id, h.Now(), deadline); {
+	generations, err := h.Sweeps.TakeSweep(ctx, connection.Sweep{ID: id, Now: h.Now(), Until: deadline, Shards: h.Shards})
+	switch {
 	case errors.Is(err, connection.ErrConflict):
 		return Summary{}, nil
 	case err != nil:
 		return Summary{}, fmt.Errorf("take sweep lease: %w", err)
 	}
-	shards := make([]string, h.Shards)
-	for i := range shards {
-		shards[i] = strconv.Itoa(i)
+	var shards []string
+	for _, n := range generations {
+		for i := range n {
+			shards = append(shards, connection.ShardKey(n, i))
+		}
 	}
 	s, err := h.run(ctx, shards)
-	if endErr := h.Sweeps.EndSweep(context.WithoutCancel(ctx), id); endErr != nil {
+	if endErr := h.Sweeps.EndSweep(context.WithoutCancel(ctx), "", id); endErr != nil {
 		h.Log.WarnContext(ctx, "sweep lease not ended, it runs out", "err", endErr)
 	}
 	if s.Due > 0 || err != nil {
@@ -121,7 +124,11 @@ func (h *Handler) hints(ctx context.Context, records []events.SQSMessage) events
 			h.Log.ErrorContext(ctx, "shard hint dropped: want {\"shard\":\"3\"}", "message_id", m.MessageId)
 			continue
 		}
-		if _, err := h.run(ctx, []string{hint.Shard}); err != nil {
+		shard := hint.Shard
+		if i, err := strconv.Atoi(shard); err == nil {
+			shard = connection.ShardKey(h.Shards, i)
+		}
+		if _, err := h.run(ctx, []string{shard}); err != nil {
 			h.Log.ErrorContext(ctx, "shard not finished", "shard", hint.Shard, "err", err)
 			resp.BatchItemFailures = append(resp.BatchItemFailures, events.SQSBatchItemFailure{ItemIdentifier: m.MessageId})
 		}
@@ -197,12 +204,12 @@ func (h *Handler) one(ctx context.Context, t *tally, k connection.Key) {
 		t.add(Skipped)
 		return
 	}
-	result, err := h.Renew(ctx, k, 0)
+	report, err := h.Renew(ctx, k, 0)
 	if errors.Is(err, ErrNoTime) {
 		t.left(1)
 		return
 	}
-	t.add(result)
+	t.add(report.Result)
 	switch {
 	case errors.Is(err, errUnusable):
 		h.Log.ErrorContext(ctx, "connection cannot be refreshed", "provider", k.Provider, "connection_id", k.ConnectionID, "err", err)

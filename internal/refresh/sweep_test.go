@@ -85,7 +85,7 @@ func TestAShardHintRefreshesItsShard(t *testing.T) {
 		}
 		for i := range 40 {
 			c := f.get(t, connection.Key{ConnectionID: fmt.Sprintf("acct_%d", i), Provider: "acme"})
-			hinted := c.Due.Shard == "3" || c.Due.Shard == "1"
+			hinted := c.Due.Shard == "4.3" || c.Due.Shard == "4.1"
 			if (c.AccessToken != "access-0") != hinted {
 				t.Errorf("shard %s: refreshed = %v", c.Due.Shard, !hinted)
 			}
@@ -205,7 +205,7 @@ func TestASweepThatCannotReadTheIndexSaysSo(t *testing.T) {
 	if _, err := h.sweep(t.Context()); err == nil {
 		t.Error("no error")
 	}
-	if err := f.store.TakeSweep(t.Context(), "next", time.Now(), time.Now().Add(time.Minute)); err != nil {
+	if _, err := f.store.TakeSweep(t.Context(), connection.Sweep{ID: "next", Now: time.Now(), Until: time.Now().Add(time.Minute)}); err != nil {
 		t.Errorf("the sweep lease is still held: %v", err)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -38,6 +39,7 @@ const (
 // API is the part of *secretsmanager.Client that Store uses.
 type API interface {
 	GetSecretValue(ctx context.Context, in *secretsmanager.GetSecretValueInput, opts ...func(*secretsmanager.Options)) (*secretsmanager.GetSecretValueOutput, error)
+	BatchGetSecretValue(ctx context.Context, in *secretsmanager.BatchGetSecretValueInput, opts ...func(*secretsmanager.Options)) (*secretsmanager.BatchGetSecretValueOutput, error)
 }
 
 // A Store reads secrets. It is safe for concurrent use.
@@ -162,10 +164,15 @@ func (s *Store) get(ctx context.Context, name, stage string, past bool) ([]byte,
 	case err != nil:
 		return nil, err
 	default:
-		e.value, e.err = value, nil
-		e.until = now.Add(keep*4/5 + time.Duration(s.Jitter()*float64(keep*2/5)))
+		s.serve(e, value, now)
 	}
 	return e.value, e.err
+}
+
+// serve makes value, read at now, what e serves. The caller has locked e.
+func (s *Store) serve(e *entry, value []byte, now time.Time) {
+	e.value, e.err = value, nil
+	e.until = now.Add(keep*4/5 + time.Duration(s.Jitter()*float64(keep*2/5)))
 }
 
 // acquire locks e. It fails only where it has to wait and ctx ends.
@@ -209,26 +216,61 @@ func (s *Store) fetch(ctx context.Context, name, stage string) ([]byte, error) {
 		return nil, fmt.Errorf("%w: secret %s may not be read: allow secretsmanager:GetSecretValue", oauth.ErrNotConfigured, name)
 	case err != nil:
 		return nil, fmt.Errorf("read secret %s: %w", name, err)
-	case out.SecretString != nil:
-		return []byte(*out.SecretString), nil
 	}
-	return out.SecretBinary, nil
+	return document(out.SecretString, out.SecretBinary), nil
+}
+
+// document returns what a secret holds, which is text or binary.
+func document(text *string, binary []byte) []byte {
+	if text != nil {
+		return []byte(*text)
+	}
+	return binary
 }
 
 // warmTime is the most that Warm takes.
 const warmTime = time.Second
 
-// Warm reads the named secrets at once, while a function starts; "" is none.
-// What fails is read again, and reported, when it is needed.
+// Warm reads the named secrets, at most 20, while a function starts; "" is none.
+// It makes one call, whatever their number. What fails, all or one of them, is
+// read again, and reported, when it is needed.
 func (s *Store) Warm(ctx context.Context, names ...string) {
 	ctx, cancel := context.WithTimeout(ctx, warmTime)
 	defer cancel()
-	var reads sync.WaitGroup
+	var wanted []string
 	for _, name := range names {
-		if name == "" {
-			continue
+		if name != "" && !slices.Contains(wanted, name) {
+			wanted = append(wanted, name)
 		}
-		reads.Go(func() { _, _ = s.get(ctx, name, current, false) })
 	}
-	reads.Wait()
+	switch len(wanted) {
+	case 0:
+	case 1:
+		_, _ = s.get(ctx, wanted[0], current, false)
+	default:
+		s.batch(ctx, wanted)
+	}
+}
+
+// batch reads the named secrets by one call and keeps what it answers. A name
+// may be an ARN: the answer has both, and the cache goes by what was asked for.
+// Its reference (API_BatchGetSecretValue, 2026-11-23) does not say which version
+// it returns, so the stages in the answer do.
+func (s *Store) batch(ctx context.Context, names []string) {
+	now := s.Now()
+	out, err := s.API.BatchGetSecretValue(ctx, &secretsmanager.BatchGetSecretValueInput{SecretIdList: names})
+	if err != nil {
+		return
+	}
+	for _, v := range out.SecretValues {
+		for _, name := range names {
+			if name != aws.ToString(v.Name) && name != aws.ToString(v.ARN) || !slices.Contains(v.VersionStages, current) {
+				continue
+			}
+			if e := s.entry(name + "@" + current); e.acquire(ctx) == nil {
+				s.serve(e, document(v.SecretString, v.SecretBinary), now)
+				e.release()
+			}
+		}
+	}
 }

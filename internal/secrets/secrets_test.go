@@ -13,9 +13,11 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 	"github.com/aws/smithy-go"
 
 	"github.com/evergrant/evergrant/internal/oauth"
+	"github.com/evergrant/evergrant/internal/seal"
 )
 
 const (
@@ -36,6 +38,7 @@ type manager struct {
 	err    error             // of all calls, if set
 	hang   bool              // until the caller gives up
 	took   time.Duration     // of each call
+	stage  string            // of what a batch answers
 	calls  map[string]int
 }
 
@@ -61,6 +64,44 @@ func (m *manager) GetSecretValue(ctx context.Context, in *secretsmanager.GetSecr
 		return &secretsmanager.GetSecretValueOutput{SecretBinary: []byte(strings.TrimPrefix(value, "binary:"))}, nil
 	}
 	return &secretsmanager.GetSecretValueOutput{SecretString: &value}, nil
+}
+
+// BatchGetSecretValue is one call, that of the names it is about. A name that is
+// there is answered as a secret of that name or, if it is one, that ARN.
+func (m *manager) BatchGetSecretValue(ctx context.Context, in *secretsmanager.BatchGetSecretValueInput, _ ...func(*secretsmanager.Options)) (*secretsmanager.BatchGetSecretValueOutput, error) {
+	m.mu.Lock()
+	m.calls[strings.Join(in.SecretIdList, "+")]++
+	m.mu.Unlock()
+	if m.took > 0 {
+		<-time.After(m.took)
+	}
+	switch {
+	case m.hang:
+		<-ctx.Done()
+		return nil, ctx.Err()
+	case m.err != nil:
+		return nil, m.err
+	}
+	out := new(secretsmanager.BatchGetSecretValueOutput)
+	for _, id := range in.SecretIdList {
+		name, arn := id, "arn:aws:secretsmanager:eu-central-1:123456789012:secret:"+id+"-a1b2c3"
+		if strings.HasPrefix(id, "arn:") {
+			name, arn = "of-"+id, id
+		}
+		entry := types.SecretValueEntry{Name: &name, ARN: &arn, VersionStages: []string{m.stage}}
+		switch value, ok := m.values[id+"@AWSCURRENT"]; {
+		case !ok:
+			out.Errors = append(out.Errors, types.APIErrorType{SecretId: &id, ErrorCode: aws.String("ResourceNotFoundException")})
+			continue
+		case strings.HasPrefix(value, "binary:"):
+			entry.SecretBinary = []byte(strings.TrimPrefix(value, "binary:"))
+		default:
+			entry.SecretString = &value
+		}
+		out.SecretValues = append(out.SecretValues, entry)
+	}
+	slices.Reverse(out.SecretValues) // they come in no promised order
+	return out, nil
 }
 
 func (m *manager) set(name, value string) {
@@ -90,7 +131,7 @@ type world struct {
 func newWorld() *world {
 	w := &world{
 		now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC),
-		manager: &manager{calls: map[string]int{}, values: map[string]string{
+		manager: &manager{calls: map[string]int{}, stage: "AWSCURRENT", values: map[string]string{
 			whiplash + "@AWSCURRENT": credentials(canary),
 			"stack/seal@AWSCURRENT":  ringText, "stack/connect@AWSCURRENT": ringText,
 		}},
@@ -414,23 +455,102 @@ func TestOthersOfWhatIsOutOfReach(t *testing.T) {
 	}
 }
 
-func TestWarmReadsAheadAndNeverFails(t *testing.T) {
+const sealARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:stack/seal-d4e5f6"
+
+// However many secrets a function reads ahead, it takes one call. A setting may
+// hold a name or an ARN.
+func TestWarmMakesOneCall(t *testing.T) {
+	tests := []struct {
+		name  string
+		seal  string
+		names []string
+		calls []string
+	}{
+		{"nothing", "stack/seal", []string{""}, nil},
+		{"one", "stack/seal", []string{"stack/seal", ""}, []string{"stack/seal@AWSCURRENT"}},
+		{"one twice", "stack/seal", []string{"stack/seal", "stack/seal"}, []string{"stack/seal@AWSCURRENT"}},
+		{"two", "stack/seal", []string{"stack/seal", "stack/connect"}, []string{"stack/seal+stack/connect"}},
+		{"a name and an ARN", sealARN, []string{sealARN, "stack/connect"}, []string{sealARN + "+stack/connect"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld()
+			w.Seal = tt.seal
+			w.set(tt.seal+"@AWSCURRENT", "binary:"+strings.ReplaceAll(ringText, "k1", "sealing"))
+			w.Warm(t.Context(), tt.names...)
+			if got := slices.Collect(maps.Keys(w.calls)); !slices.Equal(got, tt.calls) || w.total() != len(tt.calls) {
+				t.Errorf("calls = %v, want %q", w.calls, tt.calls)
+			}
+			clear(w.calls)
+			for name, get := range map[string]func(context.Context) (seal.Keys, error){w.Seal: w.SealKeys, w.Connect: w.ConnectKeys} {
+				want := map[string]string{w.Seal: "sealing", w.Connect: "k1"}[name]
+				if k, err := get(t.Context()); err != nil || k.Current != want {
+					t.Errorf("%s = %q, %v", name, k.Current, err)
+				}
+				if slices.Contains(tt.names, name) != (w.calls[name+"@AWSCURRENT"] == 0) {
+					t.Errorf("%s: calls = %v after Warm of %q", name, w.calls, tt.names)
+				}
+			}
+		})
+	}
+}
+
+// What is read ahead serves as long as anything else that is read.
+func TestWhatIsReadAheadServesForFiveMinutes(t *testing.T) {
+	w := newWorld()
+	w.Warm(t.Context(), whiplash, "stack/seal")
+	w.set(whiplash+"@AWSCURRENT", credentials("new"))
+	w.now = w.now.Add(4*time.Minute - time.Second)
+	if c := w.client(t); c.Secret != canary || w.total() != 1 {
+		t.Errorf("calls = %v", w.calls)
+	}
+	w.now = w.now.Add(2 * time.Second)
+	if c := w.client(t); c.Secret != "new" || w.total() != 2 {
+		t.Errorf("an old value serves on: %v", w.calls)
+	}
+}
+
+// A secret that could not be read ahead is read by itself when it is needed, and
+// no failure to read it ahead is remembered.
+func TestWhatWarmCannotReadIsReadWhenItIsNeeded(t *testing.T) {
+	tests := map[string]func(*manager){
+		"the role may make no batch":      func(m *manager) { m.err = &smithy.GenericAPIError{Code: "AccessDeniedException"} },
+		"a fake that knows no batch":      func(m *manager) { m.err = &smithy.GenericAPIError{Code: "UnknownOperationException"} },
+		"out of reach":                    func(m *manager) { m.err = errors.New("connection refused") },
+		"one is not there, or denied":     func(m *manager) { delete(m.values, "stack/seal@AWSCURRENT") },
+		"it answers another version":      func(m *manager) { m.stage = "AWSPENDING" },
+		"it answers to a name of its own": func(m *manager) { m.set("arn:x@AWSCURRENT", "of a secret nobody asked for") },
+	}
+	for name, broken := range tests {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld()
+			broken(w.manager)
+			w.Warm(t.Context(), "stack/seal", "stack/connect", "arn:x")
+			if w.total() != 1 {
+				t.Errorf("calls = %v", w.calls)
+			}
+			w.err = nil
+			w.set("stack/seal@AWSCURRENT", ringText)
+			if _, err := w.SealKeys(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if _, err := w.ConnectKeys(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestAStartWaitsForNoSecret(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld()
-		w.took = 600 * time.Millisecond
-		start := time.Now()
-		w.Warm(t.Context(), "stack/seal", "stack/connect", "", "stack/missing")
-		if took := time.Since(start); took != 600*time.Millisecond || w.total() != 3 {
-			t.Errorf("%v, reads %v", took, w.calls)
-		}
-		if _, err := w.SealKeys(t.Context()); err != nil || w.total() != 3 {
-			t.Errorf("read again: %v, %v", w.calls, err)
-		}
-		w.hang, w.took = true, 0
-		start = time.Now()
-		w.Warm(t.Context(), "stack/providers/whisk", "stack/providers/whcc")
-		if took := time.Since(start); took != warmTime {
-			t.Errorf("a start waits %v for secrets", took)
+		for _, names := range [][]string{{"stack/seal"}, {"stack/seal", "stack/connect"}} {
+			w := newWorld()
+			w.hang = true
+			start := time.Now()
+			w.Warm(t.Context(), names...)
+			if took := time.Since(start); took != warmTime {
+				t.Errorf("a start waits %v for %q", took, names)
+			}
 		}
 	})
 }
