@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -28,6 +27,8 @@ type stateRow struct {
 
 	LeaseID    string  `json:"lease_id,omitempty"`
 	LeaseUntil seconds `json:"lease_until,omitempty"`
+
+	Generations []int `json:"generations,omitempty"` // every number of shards that was swept
 }
 
 // open enters what stands in a row from its beginning.
@@ -136,24 +137,38 @@ func (s *Store) GetRequest(ctx context.Context, id, stateID string) (r connectio
 	return r, nil
 }
 
-// TakeSweep takes the sweep lease for id. It is connection.ErrConflict while
-// another holds it.
-func (s *Store) TakeSweep(ctx context.Context, id string, now, until time.Time) error {
-	return s.changeState(ctx, "take the sweep lease", sweepRow, func(row *stateRow) error {
-		if row.LeaseID != "" && row.LeaseID != id && row.LeaseUntil > secondsOf(now) {
+// TakeSweep takes the sweep lease of s.Name and returns every number of shards
+// that it was ever taken with. It is connection.ErrConflict while another holds
+// it.
+func (s *Store) TakeSweep(ctx context.Context, sweep connection.Sweep) (generations []int, err error) {
+	err = s.changeState(ctx, "take the sweep lease", sweepID(sweep.Name), func(row *stateRow) error {
+		if row.LeaseID != "" && row.LeaseID != sweep.ID && row.LeaseUntil > secondsOf(sweep.Now) {
 			return connection.ErrConflict
 		}
-		row.LeaseID, row.LeaseUntil = id, secondsOf(until)
+		row.LeaseID, row.LeaseUntil = sweep.ID, secondsOf(sweep.Until)
+		if sweep.Name == "" && !slices.Contains(row.Generations, sweep.Shards) {
+			row.Generations = slices.Sorted(slices.Values(append(row.Generations, sweep.Shards)))
+		}
+		generations = row.Generations
 		return nil
 	})
+	return generations, err
 }
 
-// EndSweep gives the sweep lease back, if id still holds it.
-func (s *Store) EndSweep(ctx context.Context, id string) error {
-	return s.changeState(ctx, "end the sweep", sweepRow, func(row *stateRow) error {
+// EndSweep gives the sweep lease of a name back, if id still holds it.
+func (s *Store) EndSweep(ctx context.Context, name, id string) error {
+	return s.changeState(ctx, "end the sweep", sweepID(name), func(row *stateRow) error {
 		if row.LeaseID == id {
 			row.LeaseID, row.LeaseUntil = "", 0
 		}
 		return nil
 	})
+}
+
+// sweepID returns the ID of the row that holds the sweep lease of a name.
+func sweepID(name string) string {
+	if name == "" {
+		return sweepRow
+	}
+	return sweepRow + "#" + name
 }

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
+	"strconv"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -96,23 +96,55 @@ func (s *Store) GetRequest(ctx context.Context, id, state string) (connection.Re
 	return r, nil
 }
 
-// TakeSweep takes the sweep lease for id, or prolongs it. It is
-// connection.ErrConflict while another holds it.
-func (s *Store) TakeSweep(ctx context.Context, id string, now, until time.Time) error {
-	return s.updateState(ctx, "take the sweep lease", sweepRow,
-		"SET lease_id = :id, lease_until = :until",
-		"attribute_not_exists(lease_id) OR lease_id = :id OR lease_until <= :now",
-		item{":id": str(id), ":until": number(until.Unix()), ":now": number(now.Unix())})
+// TakeSweep takes the sweep lease of s.Name, or prolongs it, and returns every
+// number of shards that it was ever taken with. It is connection.ErrConflict
+// while another holds it.
+func (s *Store) TakeSweep(ctx context.Context, sweep connection.Sweep) (generations []int, err error) {
+	out, err := s.API.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+		TableName:           &s.StateTable,
+		Key:                 item{"id": str(sweepID(sweep.Name))},
+		UpdateExpression:    aws.String("SET lease_id = :id, lease_until = :until ADD generations :shards"),
+		ConditionExpression: aws.String("attribute_not_exists(lease_id) OR lease_id = :id OR lease_until <= :now"),
+		ExpressionAttributeValues: item{
+			":id": str(sweep.ID), ":until": number(sweep.Until.Unix()), ":now": number(sweep.Now.Unix()),
+			":shards": &types.AttributeValueMemberNS{Value: []string{strconv.Itoa(sweep.Shards)}},
+		},
+		ReturnValues: types.ReturnValueAllNew,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("take the sweep lease: %w", translate(err, connection.ErrConflict))
+	}
+	set, _ := out.Attributes["generations"].(*types.AttributeValueMemberNS)
+	if set == nil || sweep.Name != "" {
+		return nil, nil
+	}
+	for _, text := range set.Value {
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			return nil, fmt.Errorf("take the sweep lease: attribute generations: %w", err)
+		}
+		generations = append(generations, n)
+	}
+	slices.Sort(generations)
+	return generations, nil
 }
 
-// EndSweep gives the sweep lease back, if id still holds it.
-func (s *Store) EndSweep(ctx context.Context, id string) error {
-	err := s.updateState(ctx, "end the sweep", sweepRow,
+// EndSweep gives the sweep lease of a name back, if id still holds it.
+func (s *Store) EndSweep(ctx context.Context, name, id string) error {
+	err := s.updateState(ctx, "end the sweep", sweepID(name),
 		"REMOVE lease_id, lease_until", "lease_id = :id", item{":id": str(id)})
 	if errors.Is(err, connection.ErrConflict) {
 		return nil // it is another's, or nobody's
 	}
 	return err
+}
+
+// sweepID returns the ID of the row that holds the sweep lease of a name.
+func sweepID(name string) string {
+	if name == "" {
+		return sweepRow
+	}
+	return sweepRow + "#" + name
 }
 
 // updateState sends one update of a row of the state table.

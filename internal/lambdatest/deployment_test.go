@@ -286,7 +286,7 @@ func number(t *testing.T, item map[string]types.AttributeValue, name string) int
 func (d *deployment) makeDue(connectionID, provider, shard string) {
 	d.t.Helper()
 	d.update(connectionID, provider, "SET due_at = :past, due_shard = :shard", map[string]types.AttributeValue{
-		":past": &types.AttributeValueMemberN{Value: "1"}, ":shard": &types.AttributeValueMemberS{Value: shard},
+		":past": &types.AttributeValueMemberN{Value: "1"}, ":shard": &types.AttributeValueMemberS{Value: "4." + shard},
 	})
 }
 

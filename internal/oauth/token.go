@@ -31,6 +31,10 @@ type TokenSet struct {
 	Account          Account
 	Metadata         map[string]string
 	Issued           bool // to the client itself, without a user: renewed by asking again
+
+	// Pause is how long the provider wants no further request from this client,
+	// since its answer said that none is left; 0: it said nothing.
+	Pause time.Duration
 }
 
 // An Account says who a connection is at the provider.
