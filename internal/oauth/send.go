@@ -123,12 +123,20 @@ func (t *TokenClient) send(ctx context.Context, timeout time.Duration, method, t
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	a := answer{status: resp.StatusCode, body: body, retryAfter: retryAfter(resp.Header.Get("Retry-After"), t.Now())}
 	switch {
-	case err != nil:
+	case err != nil && !whole(a):
 		return answer{}, &Error{Status: a.status, Reason: "the answer broke off", RetryAfter: a.retryAfter, Err: cause(err, true)}
 	case len(body) > maxAnswer:
 		return answer{}, &Error{Status: a.status, Reason: "the answer is larger than 64 KiB", RetryAfter: a.retryAfter}
 	}
 	return a, nil
+}
+
+// whole reports whether a, whose connection broke or whose length promises more,
+// is a success that is there to its last byte. Only a JSON object tells, since it
+// says itself where it ends; the tokens in it may be the only live ones.
+func whole(a answer) bool {
+	_, err := parseObject(a.body)
+	return err == nil && a.status >= 200 && a.status < 300
 }
 
 // newRequest returns a request that is fit to be sent once. Its errors are of

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -150,14 +151,18 @@ func TestUnknown(t *testing.T) {
 		_ = conn.(*net.TCPConn).SetLinger(0)
 		_ = conn.Close()
 	}
+	torn := strings.TrimSuffix(with(""), "}")
 	tests := map[string]http.HandlerFunc{
-		"closed unanswered":     cut(""),
-		"closed in the headers": cut("HTTP/1.1 200 OK\r\nContent-Ty"),
-		"closed in the body":    cut("HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n" + with("")),
-		"closed in a chunk":     cut("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n" + with("")),
-		"reset in the body":     reset,
-		"headers without end":   cut("HTTP/1.1 200 OK\r\n" + strings.Repeat("X: "+strings.Repeat("x", 1000)+"\r\n", 100) + "\r\n"),
-		"switched protocols":    cut("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n"),
+		"closed unanswered":      cut(""),
+		"closed in the headers":  cut("HTTP/1.1 200 OK\r\nContent-Ty"),
+		"closed in the body":     cut("HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n" + torn),
+		"closed in a form":       cut("HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\naccess_token=at&refresh_token=rt"),
+		"closed in a chunk":      cut("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n" + torn),
+		"closed without a chunk": cut("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
+		"failed and closed":      cut("HTTP/1.1 502 Bad Gateway\r\nContent-Length: 999\r\n\r\n" + with("")),
+		"reset in the body":      reset,
+		"headers without end":    cut("HTTP/1.1 200 OK\r\n" + strings.Repeat("X: "+strings.Repeat("x", 1000)+"\r\n", 100) + "\r\n"),
+		"switched protocols":     cut("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n"),
 	}
 	for _, op := range operations {
 		for name, behaviour := range tests {
@@ -170,6 +175,39 @@ func TestUnknown(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// Tokens that are there to the last byte are not thrown away for the end of the
+// connection that brought them, or for a length that promises more.
+func TestAWholeObjectIsKeptWhateverFollowsIt(t *testing.T) {
+	const status = "HTTP/1.1 200 OK\r\n"
+	tests := map[string]string{
+		"a length that promises more": status + "Content-Length: 999\r\n\r\n" + with(""),
+		"a byte order mark":           status + "Content-Length: 999\r\n\r\n\xef\xbb\xbf" + with("") + "\n",
+		"no last chunk":               status + "Transfer-Encoding: chunked\r\n\r\n" + fmt.Sprintf("%x\r\n%s\r\n", len(with("")), with("")),
+		"a chunk that promises more":  status + "Transfer-Encoding: chunked\r\n\r\nfff\r\n" + with(""),
+	}
+	for _, op := range tokenRequests {
+		for name, raw := range tests {
+			t.Run(op.name+"/"+name, func(t *testing.T) {
+				s := serve(t, cut(raw))
+				tokens, err := op.call(t.Context(), newTokenClient(), newClient(t, plain, s.URL, nil))
+				s.wantOne(t)
+				if err != nil || tokens.AccessToken != "at" || tokens.RefreshToken != "rt" {
+					t.Errorf("tokens = %+v, %v", tokens, err)
+				}
+			})
+		}
+	}
+}
+
+// A refusal that breaks off is no refusal yet.
+func TestARefusalThatBreaksOffIsNotBelieved(t *testing.T) {
+	s := serve(t, cut("HTTP/1.1 400 Bad Request\r\nContent-Length: 999\r\n\r\n"+`{"error":"invalid_grant"}`))
+	_, err := refresh(t.Context(), newTokenClient(), newClient(t, plain, s.URL, nil))
+	if e := wire(t, err); e.Code != "" || e.Status != 400 || RemedyFor(err) != Retry {
+		t.Errorf("code %q, status %d, remedy %d", e.Code, e.Status, RemedyFor(err))
 	}
 }
 
