@@ -14,8 +14,8 @@ import (
 // sweepRow is the ID of the row that holds the sweep lease.
 const sweepRow = "sweep"
 
-// A stateRow is a row of the state bucket: an authorization request or the
-// sweep lease. Without a State nobody has claimed the request.
+// A stateRow is a row of the state bucket: an authorization request, a sweep
+// lease, or how a provider fares. Without a State nobody has claimed the request.
 type stateRow struct {
 	State        string   `json:"request_state,omitempty"`
 	ConnectionID string   `json:"connection_id,omitempty"`
@@ -29,6 +29,9 @@ type stateRow struct {
 	LeaseUntil seconds `json:"lease_until,omitempty"`
 
 	Generations []int `json:"generations,omitempty"` // every number of shards that was swept
+
+	Breaker breaker `json:"breaker,omitzero"`
+	FreeAt  int64   `json:"free_at,omitempty"` // Unix milliseconds
 }
 
 // open enters what stands in a row from its beginning.

@@ -67,15 +67,50 @@ func (s *Store) Commit(ctx context.Context, c connection.Connection) error {
 	return err
 }
 
+// Defer writes the failure, due and UpdatedAt of c under the claim of c.Fence
+// and c.Lease.ID, which stays. It is connection.ErrConflict if that claim is not
+// in force any more.
+func (s *Store) Defer(ctx context.Context, c connection.Connection) error {
+	_, err := s.change(ctx, "defer", c.Key, func(old connection.Connection) (connection.Connection, error) {
+		if old.Fence != c.Fence || old.Lease.ID != c.Lease.ID || c.Lease.ID == "" {
+			return old, connection.ErrConflict
+		}
+		old.Failure, old.Due, old.UpdatedAt = c.Failure, c.Due, c.UpdatedAt
+		return old, nil
+	})
+	return err
+}
+
 // Connect stores a new grant and returns the connection as it was, or the zero
 // Connection.
 func (s *Store) Connect(ctx context.Context, c connection.Connection) (connection.Connection, error) {
 	return s.change(ctx, "connect", c.Key, func(old connection.Connection) (connection.Connection, error) {
-		c.Status = connection.Active
-		c.Fence, c.StoredFence = old.Fence+1, old.Fence+1
-		c.Lease, c.Failure = connection.Lease{}, connection.Failure{}
-		return c, nil
+		return newGrant(old, c), nil
 	})
+}
+
+// newGrant returns c as the grant that follows old.
+func newGrant(old, c connection.Connection) connection.Connection {
+	c.Status = connection.Active
+	c.Fence, c.StoredFence = old.Fence+1, old.Fence+1
+	c.Lease, c.Failure = connection.Lease{}, connection.Failure{}
+	return c
+}
+
+// Restore is Connect where the connection's fence is the given one, 0 meaning
+// that there is none. Else it is connection.ErrConflict, unless it was this very
+// write that raised the fence.
+func (s *Store) Restore(ctx context.Context, c connection.Connection, fence int64) error {
+	_, err := s.change(ctx, "restore", c.Key, func(old connection.Connection) (connection.Connection, error) {
+		switch {
+		case old.Fence == fence:
+			return newGrant(old, c), nil
+		case old.StoredFence == fence+1 && old.AccessToken == c.AccessToken && secondsOf(old.UpdatedAt) == secondsOf(c.UpdatedAt):
+			return old, nil
+		}
+		return old, connection.ErrConflict
+	})
+	return err
 }
 
 // Disconnect removes tokens, lease, due and failure of a connection, and

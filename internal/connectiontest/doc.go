@@ -24,8 +24,8 @@ import (
 // back as nil. What a store returns belongs to the caller.
 //
 // An error other than those of package connection is the medium's. Whether the
-// write took place is then unknown, and to repeat it is safe for Commit and for
-// Disconnect. A repeated Connect may return its own grant as the old one, and a
+// write took place is then unknown, and to repeat it is safe for Commit, Defer,
+// Restore and Disconnect. A repeated Connect may return its own grant as the old one, and a
 // repeated Claim may meet its own lease.
 type Connections interface {
 	// Get returns the connection as the last write left it, or ErrNotFound.
@@ -74,7 +74,8 @@ type Connections interface {
 	Connect(ctx context.Context, c connection.Connection) (old connection.Connection, err error)
 
 	// Restore is Connect as long as the connection's fence is the given one, 0
-	// meaning that there is no such connection; else it is ErrConflict.
+	// meaning that there is no such connection; else it is ErrConflict. To find
+	// one's own earlier Restore done is success, while these tokens are stored.
 	Restore(ctx context.Context, c connection.Connection, fence int64) error
 
 	// Disconnect raises the fence by one, removes tokens, lease, due and

@@ -201,11 +201,15 @@ func (m *Memory) Connect(ctx context.Context, c connection.Connection) (connecti
 // Restore implements Connections.
 func (m *Memory) Restore(ctx context.Context, c connection.Connection, fence int64) error {
 	_, err := write(ctx, m, "Restore", c, func() (none struct{}, err error) {
-		if m.connections[c.Key].Fence != fence {
-			return none, connection.ErrConflict
+		old := m.connections[c.Key]
+		switch {
+		case old.Fence == fence:
+			m.connect(c)
+			return none, nil
+		case old.StoredFence == fence+1 && old.UpdatedAt.Equal(second(c.UpdatedAt)) && old.AccessToken == c.AccessToken:
+			return none, nil
 		}
-		m.connect(c)
-		return none, nil
+		return none, connection.ErrConflict
 	})
 	return err
 }

@@ -36,11 +36,7 @@ func attributes(c connection.Connection) []attribute {
 	if c.Issued {
 		grantType = clientCredentials
 	}
-	due := c.Due
-	if due.Shard == "" || due.At.IsZero() {
-		due = connection.Due{}
-	}
-	return []attribute{
+	return append(waiting(c), []attribute{
 		{"connection_status", text(string(c.Status))},
 		{"access_token", text(c.AccessToken.Reveal())},
 		{"token_type", text(c.TokenType)},
@@ -57,10 +53,20 @@ func attributes(c connection.Connection) []attribute {
 		{"request_id", text(c.RequestID)},
 		{"connected_at", at(c.ConnectedAt)},
 		{"refreshed_at", at(c.RefreshedAt)},
-		{"updated_at", at(c.UpdatedAt)},
+	}...)
+}
+
+// waiting returns those of attributes that say how long c waits, and why.
+func waiting(c connection.Connection) []attribute {
+	due := c.Due
+	if due.Shard == "" || due.At.IsZero() {
+		due = connection.Due{}
+	}
+	return []attribute{
 		{"due_shard", text(due.Shard)},
 		{"due_at", at(due.At)},
 		{"failure", failure(c.Failure)},
+		{"updated_at", at(c.UpdatedAt)},
 	}
 }
 

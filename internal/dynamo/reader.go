@@ -67,6 +67,9 @@ func (r *reader) number(name string) int64 {
 	return n
 }
 
+// moment reads a time in Unix milliseconds.
+func (r *reader) moment(name string) time.Time { return time.UnixMilli(r.number(name)).UTC() }
+
 // at reads a time in Unix seconds.
 func (r *reader) at(name string) time.Time {
 	n := r.number(name)
@@ -89,6 +92,23 @@ func (r *reader) set(name string) []string {
 		return nil
 	}
 	return slices.Sorted(slices.Values(v.Value))
+}
+
+// numbers reads a set of whole numbers, ascending.
+func (r *reader) numbers(name string) (list []int) {
+	v := value[*types.AttributeValueMemberNS](r, name)
+	if v == nil {
+		return nil
+	}
+	for _, text := range v.Value {
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			r.fail(name, "is not of whole numbers")
+		}
+		list = append(list, n)
+	}
+	slices.Sort(list)
+	return list
 }
 
 // sub returns a reader of a map in the item.

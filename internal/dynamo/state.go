@@ -24,7 +24,7 @@ const sweepRow = "sweep"
 // Each call has a mark of its own, so that the client, which repeats a call
 // whose answer is lost, does not meet its own claim as somebody else's.
 func (s *Store) ClaimRequest(ctx context.Context, r connection.Request) error {
-	return s.updateState(ctx, "claim authorization request", r.ID,
+	return s.changeState(ctx, "claim authorization request", r.ID,
 		"SET request_state = :state, claim_mark = :mark, connection_id = :connection, provider = :provider, expires_at = :end",
 		"(attribute_not_exists(request_state) AND NOT contains(denied, :state)) OR claim_mark = :mark",
 		item{
@@ -42,7 +42,7 @@ func (s *Store) ClaimRequest(ctx context.Context, r connection.Request) error {
 // The row keeps the end that it has: that of the denial of an older
 // authorization request may come before that of the ticket.
 func (s *Store) DenyRequest(ctx context.Context, r connection.Request) error {
-	return s.updateState(ctx, "deny authorization request", r.ID,
+	return s.changeState(ctx, "deny authorization request", r.ID,
 		"ADD denied :states SET connection_id = if_not_exists(connection_id, :connection),"+
 			" provider = if_not_exists(provider, :provider), expires_at = if_not_exists(expires_at, :end)",
 		"attribute_not_exists(request_state) OR request_state <> :state",
@@ -60,7 +60,7 @@ func (s *Store) DenyRequest(ctx context.Context, r connection.Request) error {
 func (s *Store) FinishRequest(ctx context.Context, r connection.Request) error {
 	update, values := expression([]attribute{{"outcome", text(string(r.Outcome))}, {"code", text(r.Code)}})
 	values[":state"] = str(r.State)
-	return s.updateState(ctx, "finish authorization request", r.ID, update, "request_state = :state", values)
+	return s.changeState(ctx, "finish authorization request", r.ID, update, "request_state = :state", values)
 }
 
 // GetRequest returns the authorization request as a state sees it: its denial,
@@ -100,38 +100,29 @@ func (s *Store) GetRequest(ctx context.Context, id, state string) (connection.Re
 // number of shards that it was ever taken with. It is connection.ErrConflict
 // while another holds it.
 func (s *Store) TakeSweep(ctx context.Context, sweep connection.Sweep) (generations []int, err error) {
-	out, err := s.API.UpdateItem(ctx, &dynamodb.UpdateItemInput{
-		TableName:           &s.StateTable,
-		Key:                 item{"id": str(sweepID(sweep.Name))},
-		UpdateExpression:    aws.String("SET lease_id = :id, lease_until = :until ADD generations :shards"),
-		ConditionExpression: aws.String("attribute_not_exists(lease_id) OR lease_id = :id OR lease_until <= :now"),
-		ExpressionAttributeValues: item{
-			":id": str(sweep.ID), ":until": number(sweep.Until.Unix()), ":now": number(sweep.Now.Unix()),
-			":shards": &types.AttributeValueMemberNS{Value: []string{strconv.Itoa(sweep.Shards)}},
-		},
-		ReturnValues: types.ReturnValueAllNew,
-	})
+	const doing = "take the sweep lease"
+	update := "SET lease_id = :id, lease_until = :until"
+	values := item{":id": str(sweep.ID), ":until": number(sweep.Until.Unix()), ":now": number(sweep.Now.Unix())}
+	if sweep.Name == "" {
+		update += " ADD generations :shards"
+		values[":shards"] = &types.AttributeValueMemberNS{Value: []string{strconv.Itoa(sweep.Shards)}}
+	}
+	row, err := s.updateState(ctx, doing, sweepID(sweep.Name), update,
+		"attribute_not_exists(lease_id) OR lease_id = :id OR lease_until <= :now", values)
 	if err != nil {
-		return nil, fmt.Errorf("take the sweep lease: %w", translate(err, connection.ErrConflict))
+		return nil, err
 	}
-	set, _ := out.Attributes["generations"].(*types.AttributeValueMemberNS)
-	if set == nil || sweep.Name != "" {
-		return nil, nil
+	r := newReader(row)
+	generations = r.numbers("generations")
+	if *r.err != nil {
+		return nil, fmt.Errorf("%s: %w", doing, *r.err)
 	}
-	for _, text := range set.Value {
-		n, err := strconv.Atoi(text)
-		if err != nil {
-			return nil, fmt.Errorf("take the sweep lease: attribute generations: %w", err)
-		}
-		generations = append(generations, n)
-	}
-	slices.Sort(generations)
 	return generations, nil
 }
 
 // EndSweep gives the sweep lease of a name back, if id still holds it.
 func (s *Store) EndSweep(ctx context.Context, name, id string) error {
-	err := s.updateState(ctx, "end the sweep", sweepID(name),
+	err := s.changeState(ctx, "end the sweep", sweepID(name),
 		"REMOVE lease_id, lease_until", "lease_id = :id", item{":id": str(id)})
 	if errors.Is(err, connection.ErrConflict) {
 		return nil // it is another's, or nobody's
@@ -147,18 +138,31 @@ func sweepID(name string) string {
 	return sweepRow + "#" + name
 }
 
-// updateState sends one update of a row of the state table.
-func (s *Store) updateState(ctx context.Context, doing, id, update, condition string, values item) error {
-	_, err := s.API.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+// updateState sends one update of a row of the state table and returns the row
+// as it is then. No condition is "".
+func (s *Store) updateState(ctx context.Context, doing, id, update, condition string, values item) (item, error) {
+	in := &dynamodb.UpdateItemInput{
 		TableName:                 &s.StateTable,
 		Key:                       item{"id": str(id)},
 		UpdateExpression:          &update,
-		ConditionExpression:       &condition,
 		ExpressionAttributeValues: values,
-		ReturnValues:              types.ReturnValueNone,
-	})
-	if err != nil {
-		return fmt.Errorf("%s: %w", doing, translate(err, connection.ErrConflict))
+		ReturnValues:              types.ReturnValueAllNew,
 	}
-	return nil
+	if condition != "" {
+		in.ConditionExpression = &condition
+	}
+	if len(values) == 0 {
+		in.ExpressionAttributeValues = nil
+	}
+	out, err := s.API.UpdateItem(ctx, in)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", doing, translate(err, connection.ErrConflict))
+	}
+	return out.Attributes, nil
+}
+
+// changeState is updateState for those who do not look at the row.
+func (s *Store) changeState(ctx context.Context, doing, id, update, condition string, values item) error {
+	_, err := s.updateState(ctx, doing, id, update, condition, values)
+	return err
 }

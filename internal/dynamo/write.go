@@ -39,6 +39,9 @@ func (s *Store) Claim(ctx context.Context, cl connection.Claim) (connection.Conn
 	})
 }
 
+// claimInForce is the condition of those who hold a claim.
+const claimInForce = "fence = :fence AND lease_id = :lease"
+
 // Commit ends the claim of c.Fence and c.Lease.ID: it writes all of c, without
 // the lease. It is connection.ErrConflict if that claim is not in force any
 // more, unless it was this very write that ended it: one read tells.
@@ -47,7 +50,7 @@ func (s *Store) Commit(ctx context.Context, c connection.Connection) error {
 	values[":fence"], values[":lease"] = number(c.Fence), str(c.Lease.ID)
 	_, conflict := s.replace(ctx, "commit", c.Key, connection.ErrConflict, &dynamodb.UpdateItemInput{
 		UpdateExpression:          aws.String(update),
-		ConditionExpression:       aws.String("fence = :fence AND lease_id = :lease"),
+		ConditionExpression:       aws.String(claimInForce),
 		ExpressionAttributeValues: values,
 		ReturnValues:              types.ReturnValueNone,
 	})
@@ -67,6 +70,21 @@ func (s *Store) Commit(ctx context.Context, c connection.Connection) error {
 	return nil
 }
 
+// Defer writes the failure, due and UpdatedAt of c under the claim of c.Fence
+// and c.Lease.ID, which stays. It is connection.ErrConflict if that claim is not
+// in force any more. To repeat it changes nothing.
+func (s *Store) Defer(ctx context.Context, c connection.Connection) error {
+	update, values := expression(waiting(c))
+	values[":fence"], values[":lease"] = number(c.Fence), str(c.Lease.ID)
+	_, err := s.replace(ctx, "defer", c.Key, connection.ErrConflict, &dynamodb.UpdateItemInput{
+		UpdateExpression:          aws.String(update),
+		ConditionExpression:       aws.String(claimInForce),
+		ExpressionAttributeValues: values,
+		ReturnValues:              types.ReturnValueNone,
+	})
+	return err
+}
+
 // Connect stores a new grant and returns the connection as it was, or the zero
 // Connection. It has no condition, so it succeeds whenever DynamoDB does.
 //
@@ -74,14 +92,43 @@ func (s *Store) Commit(ctx context.Context, c connection.Connection) error {
 // then this grant: its RequestID and its tokens are those of c. An old item that
 // cannot be read is an error although the grant is stored; to repeat it is fine.
 func (s *Store) Connect(ctx context.Context, c connection.Connection) (connection.Connection, error) {
+	return s.replace(ctx, "connect", c.Key, nil, newGrant(c))
+}
+
+// newGrant returns the update that stores c as a new grant.
+func newGrant(c connection.Connection) *dynamodb.UpdateItemInput {
 	c.Status, c.Failure = connection.Active, connection.Failure{}
 	const next = "if_not_exists(fence, :zero) + :one"
 	update, values := expression(append(attributes(c), noLease...), "fence = "+next, "stored_fence = "+next)
 	values[":zero"], values[":one"] = number(0), number(1)
-	return s.replace(ctx, "connect", c.Key, nil, &dynamodb.UpdateItemInput{
-		UpdateExpression:          aws.String(update),
-		ExpressionAttributeValues: values,
-	})
+	return &dynamodb.UpdateItemInput{UpdateExpression: aws.String(update), ExpressionAttributeValues: values}
+}
+
+// Restore is Connect where the connection's fence is the given one, 0 meaning
+// that there is none. Else it is connection.ErrConflict, unless it was this very
+// write that raised the fence: one read tells.
+func (s *Store) Restore(ctx context.Context, c connection.Connection, fence int64) error {
+	in := newGrant(c)
+	in.ReturnValues = types.ReturnValueNone
+	in.ConditionExpression = aws.String("attribute_not_exists(connection_id)")
+	if fence != 0 {
+		in.ConditionExpression = aws.String("fence = :seen")
+		in.ExpressionAttributeValues[":seen"] = number(fence)
+	}
+	_, conflict := s.replace(ctx, "restore", c.Key, connection.ErrConflict, in)
+	if !errors.Is(conflict, connection.ErrConflict) {
+		return conflict
+	}
+	stored, err := s.Get(ctx, c.Key)
+	switch {
+	case errors.Is(err, connection.ErrNotFound):
+		return conflict
+	case err != nil:
+		return err
+	case stored.StoredFence != fence+1 || stored.AccessToken != c.AccessToken || stored.UpdatedAt.Unix() != c.UpdatedAt.Unix():
+		return conflict
+	}
+	return nil
 }
 
 // Disconnect removes tokens, lease, due and failure of a connection, and
