@@ -62,8 +62,10 @@ func (d *deployment) pass(by time.Duration) {
 	d.now = d.now.Add(by)
 }
 
-// manager is a Secrets Manager with the documents of a deployment.
+// manager is a Secrets Manager with the documents of a deployment. Nothing reads
+// them ahead here, so it has no batches.
 type manager struct {
+	secrets.API
 	documents map[string]string
 	reads     int
 }
