@@ -36,7 +36,7 @@ var rules = map[string]rule{
 	"keys are generated in the form that the functions read":  generatedKeys,
 	"each function has a role and a log group of its own":     ownRoles,
 	"a role allows what its function does, and nothing else":  permissions,
-	"no permission has a wildcard but below two prefixes":     noWildcards,
+	"no permission has a wildcard but those with a reason":    noWildcards,
 	"logs end, and nothing else has a name":                   names,
 	"an unsigned authorization is impossible in production":   signedInProduction,
 	"a parameter is described, constrained, grouped and used": parameters,
