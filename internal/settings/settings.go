@@ -54,7 +54,7 @@ func (f Function) Names() []string {
 	case Refresh:
 		return append(common, "CONNECTIONS_TABLE", "STATE_TABLE", "RESCUE_SECRETS", "DUE_SHARDS", "REFRESH_CONCURRENCY")
 	case Connections:
-		return append(common, "CONNECTIONS_TABLE", "RESCUE_SECRETS", "DUE_SHARDS")
+		return append(common, "CONNECTIONS_TABLE", "STATE_TABLE", "RESCUE_SECRETS", "DUE_SHARDS")
 	}
 	return nil
 }

@@ -34,7 +34,7 @@ func TestLoadReadsWhatTheFunctionNames(t *testing.T) {
 			PublicURL: "https://connect.example.com", CompletionURL: "https://app.example.com/complete", DueShards: 8, AllowPrivateProviders: true},
 		Refresh: {ProviderSecrets: "stack/providers/", SealSecret: "seal", ConnectionsTable: "connections", StateTable: "state", RescueSecrets: "stack/rescue/",
 			DueShards: 8, RefreshConcurrency: 64, AllowPrivateProviders: true},
-		Connections: {ProviderSecrets: "stack/providers/", SealSecret: "seal", ConnectionsTable: "connections", RescueSecrets: "stack/rescue/", DueShards: 8, AllowPrivateProviders: true},
+		Connections: {ProviderSecrets: "stack/providers/", SealSecret: "seal", ConnectionsTable: "connections", StateTable: "state", RescueSecrets: "stack/rescue/", DueShards: 8, AllowPrivateProviders: true},
 	}
 	for _, f := range functions {
 		asked := map[string]bool{}
@@ -65,7 +65,7 @@ func TestDefaults(t *testing.T) {
 		{Authorize, map[string]string{"SEAL_SECRET": "seal", "ALLOW_UNSIGNED_CONNECT": "true"}, Settings{ProviderSecrets: "evergrant/providers/", SealSecret: "seal", AllowUnsignedConnect: true}},
 		{Callback, map[string]string{"SEAL_SECRET": "seal", "CONNECTIONS_TABLE": "c", "STATE_TABLE": "s"}, Settings{ProviderSecrets: "evergrant/providers/", SealSecret: "seal", ConnectionsTable: "c", StateTable: "s", DueShards: 4}},
 		{Refresh, map[string]string{"SEAL_SECRET": "seal", "CONNECTIONS_TABLE": "c", "STATE_TABLE": "s"}, Settings{ProviderSecrets: "evergrant/providers/", SealSecret: "seal", ConnectionsTable: "c", StateTable: "s", RescueSecrets: "evergrant/rescue/", DueShards: 4, RefreshConcurrency: 128}},
-		{Connections, map[string]string{"SEAL_SECRET": "seal", "CONNECTIONS_TABLE": "c"}, Settings{ProviderSecrets: "evergrant/providers/", SealSecret: "seal", ConnectionsTable: "c", RescueSecrets: "evergrant/rescue/", DueShards: 4}},
+		{Connections, map[string]string{"SEAL_SECRET": "seal", "CONNECTIONS_TABLE": "c", "STATE_TABLE": "s"}, Settings{ProviderSecrets: "evergrant/providers/", SealSecret: "seal", ConnectionsTable: "c", StateTable: "s", RescueSecrets: "evergrant/rescue/", DueShards: 4}},
 	}
 	for _, tt := range tests {
 		if got, err := load(tt.f, tt.env); err != nil || !reflect.DeepEqual(got, tt.want) {
@@ -84,7 +84,7 @@ func TestAMissingSettingStopsTheStart(t *testing.T) {
 		Authorize:   {"SEAL_SECRET", "CONNECT_SECRET"},
 		Callback:    {"SEAL_SECRET", "CONNECTIONS_TABLE", "STATE_TABLE"},
 		Refresh:     {"SEAL_SECRET", "CONNECTIONS_TABLE", "STATE_TABLE"},
-		Connections: {"SEAL_SECRET", "CONNECTIONS_TABLE"},
+		Connections: {"SEAL_SECRET", "CONNECTIONS_TABLE", "STATE_TABLE"},
 	}
 	for _, f := range functions {
 		for _, name := range f.Names() {

@@ -31,6 +31,7 @@ var granted = map[string][]string{
 	},
 	"refresh": {
 		"dynamodb:GetItem on ConnectionsTable.Arn",
+		"dynamodb:GetItem on StateTable.Arn",
 		"dynamodb:Query on ${ConnectionsTable.Arn}/index/due",
 		"dynamodb:UpdateItem on ConnectionsTable.Arn",
 		"dynamodb:UpdateItem on StateTable.Arn",
@@ -44,9 +45,11 @@ var granted = map[string][]string{
 	},
 	"connections": {
 		"dynamodb:GetItem on ConnectionsTable.Arn",
+		"dynamodb:GetItem on StateTable.Arn",
 		"dynamodb:Query on ConnectionsTable.Arn",
 		"dynamodb:Scan on ConnectionsTable.Arn",
 		"dynamodb:UpdateItem on ConnectionsTable.Arn",
+		"dynamodb:UpdateItem on StateTable.Arn",
 		"logs:CreateLogStream on ConnectionsLogs.Arn",
 		"logs:PutLogEvents on ConnectionsLogs.Arn",
 		"secretsmanager:CreateSecret on " + secretsBelow + "rescue/*",
