@@ -29,6 +29,7 @@ func decodeTokens(c Client, a answer, now time.Time) (TokenSet, error) {
 	if err != nil {
 		return TokenSet{}, &Error{Status: a.status, Reason: err.Error(), RetryAfter: a.retryAfter}
 	}
+	t.Pause = a.exhausted
 	return t, nil
 }
 
@@ -66,6 +67,7 @@ func refusal(c Client, a answer, err error) error {
 	if parseErr == nil {
 		e.Code = errorCode(c.Provider, d, a.status)
 	}
+	e.Foreign = parseErr != nil
 	if a.status >= 200 && a.status < 300 && e.Code == "" {
 		return nil
 	}

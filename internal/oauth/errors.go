@@ -11,7 +11,8 @@ type Error struct {
 	Status     int           // HTTP status; 0: no answer
 	Code       string        // as KnownCode, "unrecognized_error" for any other, "" where the provider named none
 	NotSent    bool          // the request provably never reached the provider
-	RetryAfter time.Duration // what the provider asked for; 0: nothing
+	RetryAfter time.Duration // how long the provider wants no further request; 0: it said nothing
+	Foreign    bool          // the answer is none of a token endpoint: HTML, empty, a proxy's text
 	Reason     string        // in our words: what was wrong with the answer
 	Err        error         // the cause, if it was the network
 }

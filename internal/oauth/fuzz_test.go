@@ -100,6 +100,9 @@ func FuzzRetryAfter(f *testing.F) {
 		if got := retryAfter(header, noon); got < 0 || got > 24*time.Hour {
 			t.Errorf("retryAfter(%q) = %v", header, got)
 		}
+		if got, _ := reset(header, noon); got < 0 || got > 24*time.Hour {
+			t.Errorf("reset(%q) = %v", header, got)
+		}
 	})
 }
 

@@ -11,7 +11,6 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -22,15 +21,12 @@ import (
 // maxAnswer is the most that is read of an answer, in bytes.
 const maxAnswer = 64 << 10
 
-// maxRetryAfter is the longest that a provider is believed to want: whoever
-// asks for more has made a mistake that must not cost a grant.
-const maxRetryAfter = 24 * time.Hour
-
 // An answer is what came back, read whole.
 type answer struct {
 	status     int
 	body       []byte
-	retryAfter time.Duration
+	retryAfter time.Duration // as in Error
+	exhausted  time.Duration // as in TokenSet.Pause
 }
 
 // errBroken stands for what package net/http says of a broken answer: it quotes
@@ -121,7 +117,9 @@ func (t *TokenClient) send(ctx context.Context, timeout time.Duration, method, t
 	}
 	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
-	a := answer{status: resp.StatusCode, body: body, retryAfter: retryAfter(resp.Header.Get("Retry-After"), t.Now())}
+	now := t.Now()
+	a := answer{status: resp.StatusCode, body: body, exhausted: exhausted(resp.Header, now)}
+	a.retryAfter = max(a.exhausted, retryAfter(resp.Header.Get("Retry-After"), now))
 	switch {
 	case err != nil && !whole(a):
 		return answer{}, &Error{Status: a.status, Reason: "the answer broke off", RetryAfter: a.retryAfter, Err: cause(err, true)}
@@ -190,19 +188,4 @@ func cause(err error, connected bool) error {
 		}
 	}
 	return errBroken
-}
-
-// retryAfter reads a Retry-After header, in seconds or as a date (RFC 9110
-// section 10.2.3); 0 where it says nothing usable, a day where it asks for more.
-func retryAfter(header string, now time.Time) time.Duration {
-	header = strings.TrimSpace(header)
-	s, err := strconv.Atoi(header)
-	if err == nil || errors.Is(err, strconv.ErrRange) {
-		return time.Duration(min(max(s, 0), int(maxRetryAfter/time.Second))) * time.Second
-	}
-	at, err := http.ParseTime(header)
-	if err != nil {
-		return 0
-	}
-	return min(max(at.Sub(now), 0), maxRetryAfter)
 }
