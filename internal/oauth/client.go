@@ -18,27 +18,31 @@ import (
 // A Client is our registration at a provider, with the provider's endpoints in
 // the environment that it belongs to.
 type Client struct {
-	Provider     providers.Provider
-	ID           string
-	Secret       Secret
-	Environment  providers.Environment
-	Endpoints    providers.Endpoints
-	Scopes       []string       // what a connection may ask for; without AddedScopes
-	ResponseType string         // "code", or "token" for the implicit grant
-	Lazy         bool           // refresh on read
-	Extra        map[string]any // what no other field holds, decoded JSON; its strings are of type Secret
+	Provider           providers.Provider
+	ID                 string
+	Secret             Secret
+	Environment        providers.Environment
+	Endpoints          providers.Endpoints
+	Scopes             []string       // what a connection may ask for; without AddedScopes
+	ResponseType       string         // "code", or "token" for the implicit grant
+	Lazy               bool           // refresh on read
+	RefreshRate        float64        // token requests a second; 0: no limit is known
+	RefreshConcurrency int            // token requests at the same time; 0: no limit is known
+	Extra              map[string]any // what no other field holds, decoded JSON; its strings are of type Secret
 }
 
 // clientDocument is the JSON form of a client (DESIGN: the provider's secret).
 type clientDocument struct {
-	ClientID     string              `json:"client_id"`
-	ClientSecret string              `json:"client_secret"`
-	Environment  string              `json:"environment"`
-	Scopes       []string            `json:"scopes"`
-	Endpoints    providers.Endpoints `json:"endpoints"`
-	ResponseType string              `json:"response_type"`
-	Refresh      string              `json:"refresh"`
-	Extra        map[string]any      `json:"extra"`
+	ClientID           string              `json:"client_id"`
+	ClientSecret       string              `json:"client_secret"`
+	Environment        string              `json:"environment"`
+	Scopes             []string            `json:"scopes"`
+	Endpoints          providers.Endpoints `json:"endpoints"`
+	ResponseType       string              `json:"response_type"`
+	Refresh            string              `json:"refresh"`
+	RefreshRate        *float64            `json:"refresh_rate"`
+	RefreshConcurrency *int                `json:"refresh_concurrency"`
+	Extra              map[string]any      `json:"extra"`
 }
 
 // ParseClient reads client credentials for p from their JSON form. With
@@ -64,9 +68,10 @@ func ParseClient(p providers.Provider, document []byte, allowPrivate bool) (Clie
 	c := Client{
 		Provider: p, ID: d.ClientID, Secret: Secret(d.ClientSecret), Environment: env,
 		Endpoints: override(p.In(env), d.Endpoints), ResponseType: "code", Lazy: p.Lazy,
+		RefreshRate: p.RefreshRate, RefreshConcurrency: p.RefreshConcurrency,
 	}
 	c.Extra, _ = secrets(d.Extra).(map[string]any)
-	if err := c.setChoices(d); err != nil {
+	if err := errors.Join(c.setChoices(d), c.setLimits(d)); err != nil {
 		return Client{}, err
 	}
 	if err := checkEndpoints(c.Endpoints, allowPrivate); err != nil {
@@ -130,6 +135,24 @@ func (c *Client) setChoices(d clientDocument) error {
 		c.Lazy = d.Refresh == "lazy"
 	default:
 		return errors.New(`refresh must be "lazy", or be left out`)
+	}
+	return nil
+}
+
+// setLimits takes what the secret says of the token endpoint's limits. It knows
+// what was agreed with the provider, so it wins over the definition.
+func (c *Client) setLimits(d clientDocument) error {
+	if d.RefreshRate != nil {
+		if *d.RefreshRate <= 0 || *d.RefreshRate > 1e6 {
+			return errors.New("refresh_rate must be a number of token requests a second above 0, such as 10 or 0.5, or be left out")
+		}
+		c.RefreshRate = *d.RefreshRate
+	}
+	if d.RefreshConcurrency != nil {
+		if *d.RefreshConcurrency < 1 {
+			return errors.New("refresh_concurrency must be a whole number of token requests, at least 1, or be left out")
+		}
+		c.RefreshConcurrency = *d.RefreshConcurrency
 	}
 	return nil
 }
@@ -249,6 +272,10 @@ func jsonProblem(err error) error {
 		want = "a string"
 	case reflect.Slice:
 		want = "a list of strings"
+	case reflect.Float64:
+		want = "a number"
+	case reflect.Int:
+		want = "a whole number"
 	default:
 	}
 	return fmt.Errorf("member %q has the wrong type: make it %s", typ.Field, want)

@@ -55,6 +55,17 @@ func TestParseClient(t *testing.T) {
 			t.Errorf("lazy = %v, %v; %v, %v", lazy.Lazy, eager.Lazy, err1, err2)
 		}
 	})
+	t.Run("limits of the definition, then of the client", func(t *testing.T) {
+		p := plain
+		p.RefreshRate, p.RefreshConcurrency = 10, 4
+		endpoints := `,"endpoints":{"token_url":"https://a.example/t"}`
+		declared, err1 := ParseClient(p, []byte(`{`+credentials+endpoints+`}`), false)
+		agreed, err2 := ParseClient(p, []byte(`{`+credentials+endpoints+`,"refresh_rate":0.5,"refresh_concurrency":1}`), false)
+		if declared.RefreshRate != 10 || declared.RefreshConcurrency != 4 || agreed.RefreshRate != 0.5 || agreed.RefreshConcurrency != 1 || err1 != nil || err2 != nil {
+			t.Errorf("limits = %v a second, %d at once; %v, %d; %v, %v",
+				declared.RefreshRate, declared.RefreshConcurrency, agreed.RefreshRate, agreed.RefreshConcurrency, err1, err2)
+		}
+	})
 	t.Run("default scopes before known ones", func(t *testing.T) {
 		p := definition(t, "whatnot")
 		p.Scopes = []string{"read:orders"}
@@ -117,6 +128,12 @@ func TestParseClientRefuses(t *testing.T) {
 		{"response_type code", "whatnot", `{` + credentials + `,"response_type":"code"}`, false, nil},
 		{"response_type odd", "whisk", `{` + credentials + `,"response_type":"code token"}`, false, []string{"response_type", `"code" or "token"`}},
 		{"refresh odd", "whisk", `{` + credentials + `,"refresh":"never"}`, false, []string{"refresh", `"lazy"`}},
+		{"no rate at all", "whisk", `{` + credentials + `,"refresh_rate":0}`, false, []string{"refresh_rate", "above 0"}},
+		{"a rate as text", "whisk", `{` + credentials + `,"refresh_rate":"10"}`, false, []string{"refresh_rate", "a number"}},
+		{"an absurd rate", "whisk", `{` + credentials + `,"refresh_rate":1e9}`, false, []string{"refresh_rate"}},
+		{"no request at once", "whisk", `{` + credentials + `,"refresh_concurrency":0}`, false, []string{"refresh_concurrency", "at least 1"}},
+		{"half a request at once", "whisk", `{` + credentials + `,"refresh_concurrency":0.5}`, false, []string{"refresh_concurrency", "a whole number"}},
+		{"a misspelt rate", "whisk", `{` + credentials + `,"refreshRate":1}`, false, []string{"refreshRate", "refresh_rate"}},
 		{"http", "whiplash", endpoint("token_url", "http://a.example/t?secret="+canary), false, []string{"endpoints.token_url", "https://"}},
 		{"http to loopback", "whiplash", endpoint("userinfo_url", "http://localhost:1/"), false, []string{"endpoints.userinfo_url", "https://", "ALLOW_PRIVATE_PROVIDERS"}},
 		{"http to loopback where that is allowed", "whiplash", endpoint("userinfo_url", "http://localhost:1/"), true, nil},

@@ -71,6 +71,10 @@ type Provider struct {
 	Margin           time.Duration // refresh so long before expiry; zero: by the token's life
 	Lazy             bool          // refresh on read, and on schedule only to keep the grant alive
 
+	// What the token endpoint stands. Zero: its page names no limit.
+	RefreshRate        float64 // token requests a second, for the client as a whole
+	RefreshConcurrency int     // token requests at the same time
+
 	// Who am I, and the end of a grant.
 	AccountID    string // path in the userinfo answer
 	AccountLabel string // path in the userinfo answer

@@ -68,6 +68,9 @@ func checkShape(t *testing.T, p Provider) {
 	if (p.Answer.Effective == "") != (p.Answer.Expires == "") || (p.Answer.Expires == "") != (p.Answer.DateLayout == "") {
 		t.Error("Effective, Expires and DateLayout go together")
 	}
+	if p.RefreshRate < 0 || p.RefreshConcurrency < 0 {
+		t.Error("RefreshRate and RefreshConcurrency are limits, or zero")
+	}
 	for _, f := range p.Fields {
 		if _, err := regexp.Compile(f.Pattern); err != nil || f.Pattern == "" || f.Name == "" {
 			t.Errorf("field %q: pattern %q: %v", f.Name, f.Pattern, err)
