@@ -53,24 +53,31 @@ func record(t testing.TB, target string, names map[string]string) *Recorder {
 // note adds one call. Both services speak AWS JSON: the operation stands in a
 // header, what it is about in the body.
 func (r *Recorder) note(target string, body []byte) {
-	var about struct{ TableName, IndexName, SecretId string }
+	var about struct {
+		TableName, IndexName, SecretId string
+		SecretIdList                   []string
+	}
 	_ = json.Unmarshal(body, &about) // a call that cannot be read is noted too
-	subject := about.TableName + about.SecretId
-	if name, ok := r.names[subject]; ok {
-		subject = name
+	call := target[strings.LastIndex(target, ".")+1:]
+	for _, subject := range append(about.SecretIdList, about.TableName, about.SecretId) {
+		if name, ok := r.names[subject]; ok {
+			subject = name
+		}
+		if subject != "" {
+			call += " " + subject
+		}
 	}
 	if about.IndexName != "" {
-		subject += "/" + about.IndexName
+		call += "/" + about.IndexName
 	}
-	operation := target[strings.LastIndex(target, ".")+1:]
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.calls = append(r.calls, operation+" "+subject)
+	r.calls = append(r.calls, call)
 }
 
 // Take returns the calls since it was last called, in their order, such as
 // "UpdateItem ConnectionsTable", "Query ConnectionsTable/due" and
-// "GetSecretValue whiplash".
+// "BatchGetSecretValue SealSecret ConnectSecret".
 func (r *Recorder) Take() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
