@@ -140,3 +140,20 @@ func TestProvidersNeedTheStandardLibraryAlone(t *testing.T) {
 		}
 	}
 }
+
+// golang.org/x/oauth2 is for those who read tokens; nothing that sends token
+// requests may reach it (docs/design.md says why).
+func TestOnlyReadersDependOnXOAuth2(t *testing.T) {
+	found := false
+	for _, p := range packages(t) {
+		switch depends := slices.Contains(p.Deps, "golang.org/x/oauth2"); {
+		case p.ImportPath == module+"pkg/tokens":
+			found = depends
+		case depends:
+			t.Errorf("%s depends on golang.org/x/oauth2", p.ImportPath)
+		}
+	}
+	if !found {
+		t.Error("pkg/tokens no longer depends on golang.org/x/oauth2: remove this test and the dependency")
+	}
+}
