@@ -12,17 +12,86 @@ type Outcomes struct {
 // connections. The zero Breaker is that of a provider of which nothing is
 // known: closed.
 type Breaker struct {
-	OpenUntil time.Time // no refresh before
-	Opened    int       // how often in a row it opened; 0 after a success
-	Reason    string    // why it opened: outage, rate_limit or misconfigured
+	OpenUntil time.Time // no refresh before; zero once the provider has answered since
+	Opened    int       // for how many outages in a row; 0 after an answer
+	Reason    string    // why it opened: Outage, RateLimit or Misconfiguration
+	Silent    int       // failures in a row without an answer, in this run: stores do not keep it
 
 	Hour     int64 // the clock hour that ThisHour counts, in hours of Unix time
 	ThisHour Outcomes
 	LastHour Outcomes // of the hour before Hour
 }
 
+// Why a breaker opens.
+const (
+	Outage           = "outage"
+	RateLimit        = "rate_limit"
+	Misconfiguration = "misconfigured"
+)
+
 // Open reports whether no refresh may begin at now.
 func (b Breaker) Open(now time.Time) bool { return now.Before(b.OpenUntil) }
+
+// HalfOpen reports whether b was open before now, and the provider has not
+// answered since: one refresh at a time finds out how it is.
+func (b Breaker) HalfOpen(now time.Time) bool { return !b.OpenUntil.IsZero() && !b.Open(now) }
+
+// A Signal is what the outcome of one refresh tells of the provider.
+type Signal int
+
+// The zero Signal is that of a failure of our own, or of one connection.
+const (
+	NoSignal      Signal = iota
+	Answered             // the provider answers, whatever it says
+	NoAnswer             // out of reach, silent, torn, 5xx, a page of something in front
+	RateLimited          // it answers, and wants no request for a while
+	Misconfigured        // it refuses our client, or we have none
+)
+
+// How long a breaker stays open.
+const (
+	silentInARow     = 5                // failures that open it
+	outageFirst      = 30 * time.Second // doubled with each outage in a row
+	outageLongest    = 5 * time.Minute
+	limitUnknown     = time.Minute // where the provider does not say until when
+	limitLongest     = time.Hour
+	misconfiguration = 5 * time.Minute // as long as a client's secret is cached
+)
+
+// After returns the breaker that follows b when a refresh ended at now with
+// signal s, the provider wanting a pause as long as given, 0 if it named none.
+// random is in [0, 1): an outage is a quarter shorter at most, so that workers
+// do not come back all at once.
+//
+// While b is open it does not change: these are refreshes that had begun before.
+func (b Breaker) After(s Signal, pause time.Duration, now time.Time, random float64) Breaker {
+	if s == NoSignal || b.Open(now) {
+		return b
+	}
+	if s == NoAnswer {
+		b.Silent++
+		if b.Silent < silentInARow && !b.HalfOpen(now) {
+			return b
+		}
+		open := min(outageFirst<<min(b.Opened, 10), outageLongest)
+		open -= time.Duration(random * float64(open/4))
+		b.Silent, b.Opened, b.Reason = 0, b.Opened+1, Outage
+		b.OpenUntil = now.Add(max(open, min(pause, limitLongest)))
+		return b
+	}
+	b.OpenUntil, b.Opened, b.Reason, b.Silent = time.Time{}, 0, "", 0
+	switch s {
+	case RateLimited:
+		if pause <= 0 {
+			pause = limitUnknown
+		}
+		b.OpenUntil, b.Reason = now.Add(min(pause, limitLongest)), RateLimit
+	case Misconfigured:
+		b.OpenUntil, b.Reason = now.Add(misconfiguration), Misconfiguration
+	default:
+	}
+	return b
+}
 
 // Count adds o to what b counts, in the clock hour of now.
 func (b Breaker) Count(o Outcomes, now time.Time) Breaker {

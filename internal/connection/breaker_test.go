@@ -44,3 +44,72 @@ func TestBreakerIsOpenUntilItsTime(t *testing.T) {
 		t.Error("it is not open exactly until its time")
 	}
 }
+
+func TestBreakerAfter(t *testing.T) {
+	noon := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	until := func(d time.Duration, opened int, reason string) Breaker {
+		return Breaker{OpenUntil: noon.Add(d), Opened: opened, Reason: reason}
+	}
+	tests := []struct {
+		name   string
+		before Breaker
+		signal Signal
+		pause  time.Duration
+		want   Breaker
+	}{
+		{"an answer changes nothing", Breaker{}, Answered, 0, Breaker{}},
+		{"a failure of ours changes nothing", Breaker{Silent: 4}, NoSignal, time.Minute, Breaker{Silent: 4}},
+		{"the first silence", Breaker{}, NoAnswer, 0, Breaker{Silent: 1}},
+		{"the fourth, with a wish", Breaker{Silent: 3}, NoAnswer, time.Minute, Breaker{Silent: 4}},
+		{"an answer in between", Breaker{Silent: 4}, Answered, 0, Breaker{}},
+		{"the fifth opens", Breaker{Silent: 4}, NoAnswer, 0, until(30*time.Second, 1, Outage)},
+		{"the fifth, with a wish", Breaker{Silent: 4}, NoAnswer, time.Minute, until(time.Minute, 1, Outage)},
+		{"the fifth, with an absurd wish", Breaker{Silent: 4}, NoAnswer, 24 * time.Hour, until(time.Hour, 1, Outage)},
+		{"half-open, the first opens again, twice as long", until(0, 1, Outage), NoAnswer, 0, until(time.Minute, 2, Outage)},
+		{"and again", until(-time.Hour, 2, Outage), NoAnswer, 0, until(2*time.Minute, 3, Outage)},
+		{"never longer than five minutes", until(-time.Hour, 4, Outage), NoAnswer, 0, until(5*time.Minute, 5, Outage)},
+		{"not after a thousand either", until(-time.Hour, 1000, Outage), NoAnswer, 0, until(5*time.Minute, 1001, Outage)},
+		{"half-open, an answer closes", until(0, 3, Outage), Answered, 0, Breaker{}},
+		{"half-open after a rate limit, an outage is a first", until(0, 0, RateLimit), NoAnswer, 0, until(30*time.Second, 1, Outage)},
+		{"a rate limit", Breaker{Silent: 3}, RateLimited, 7 * time.Second, until(7*time.Second, 0, RateLimit)},
+		{"a rate limit of unknown length", Breaker{}, RateLimited, 0, until(time.Minute, 0, RateLimit)},
+		{"an absurd rate limit", Breaker{}, RateLimited, 24 * time.Hour, until(time.Hour, 0, RateLimit)},
+		{"a rate limit ends an outage: it is an answer", until(0, 3, Outage), RateLimited, time.Second, until(time.Second, 0, RateLimit)},
+		{"misconfigured", Breaker{}, Misconfigured, time.Hour, until(5*time.Minute, 0, Misconfiguration)},
+		{"open, a late silence", until(time.Second, 1, Outage), NoAnswer, 0, until(time.Second, 1, Outage)},
+		{"open, a late answer", until(time.Second, 1, Outage), Answered, 0, until(time.Second, 1, Outage)},
+		{"open, a late rate limit", until(time.Second, 0, Misconfiguration), RateLimited, time.Hour, until(time.Second, 0, Misconfiguration)},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := tt.before.After(tt.signal, tt.pause, noon, 0); got != tt.want {
+				t.Errorf("After = %+v, want %+v", got, tt.want)
+			}
+		})
+	}
+	for i := range 100 {
+		got := Breaker{Silent: 4}.After(NoAnswer, 0, noon, float64(i)/100).OpenUntil.Sub(noon)
+		if got > 30*time.Second || got < 22*time.Second {
+			t.Errorf("with jitter it is open for %v", got)
+		}
+	}
+}
+
+// What is counted stays whatever opens or closes.
+func TestBreakerAfterKeepsTheCounts(t *testing.T) {
+	noon := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	b := Breaker{}.Count(Outcomes{Refreshes: 3, InvalidGrants: 1}, noon)
+	for _, s := range []Signal{Answered, RateLimited, Misconfigured} {
+		if got := b.After(s, 0, noon, 0); got.ThisHour != b.ThisHour || got.Hour != b.Hour {
+			t.Errorf("signal %d: %+v", s, got)
+		}
+	}
+}
+
+func TestBreakerIsHalfOpenUntilAnAnswer(t *testing.T) {
+	noon := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	b := Breaker{OpenUntil: noon}
+	if (Breaker{}).HalfOpen(noon) || b.HalfOpen(noon.Add(-time.Second)) || !b.HalfOpen(noon) || b.After(Answered, 0, noon, 0).HalfOpen(noon) {
+		t.Error("it is not half-open exactly from its time to the next answer")
+	}
+}
