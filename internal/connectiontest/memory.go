@@ -17,9 +17,9 @@ import (
 type Memory struct {
 	// OnWrite, if set, runs before each write with the name of the method and
 	// its argument: a connection.Connection, Claim, Key, Request or Sweep, the
-	// ID of a sweep, or a provider. It decides whether the write takes effect and which error the
-	// caller sees, so that a test can play a lost write (false, err) and a lost
-	// answer (true, err). It may call the store itself.
+	// ID of a sweep, or a provider. It decides whether the write takes effect
+	// and which error the caller sees, so that a test can play a lost write
+	// (false, err) and a lost answer (true, err). It may call the store itself.
 	OnWrite func(op string, arg any) (apply bool, err error)
 
 	mu          sync.Mutex

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"testing"
+	"time"
 
 	"github.com/evergrant/evergrant/internal/connection"
 )
@@ -29,6 +30,12 @@ var writes = []struct {
 		c := get(t, m, numbered(1))
 		return m.Commit(t.Context(), refreshed(c))
 	}},
+	{"Restore", func(t *testing.T, m *Memory) error { return m.Restore(t.Context(), full(numbered(8)), 0) }},
+	{"Defer", func(t *testing.T, m *Memory) error {
+		c := full(numbered(2))
+		c.Fence, c.Lease.ID, c.Failure = 2, "lease-0", failing
+		return m.Defer(t.Context(), c)
+	}},
 	{"Disconnect", func(t *testing.T, m *Memory) error {
 		_, err := m.Disconnect(t.Context(), numbered(0), noon)
 		return err
@@ -41,14 +48,27 @@ var writes = []struct {
 	}},
 	{"TakeSweep", func(t *testing.T, m *Memory) error { return take(t, m, "a", noon) }},
 	{"EndSweep", func(t *testing.T, m *Memory) error { return m.EndSweep(t.Context(), "", "old") }},
+	{"SetBreaker", func(t *testing.T, m *Memory) error {
+		return m.SetBreaker(t.Context(), "whatnot", connection.Breaker{OpenUntil: later, Opened: 1})
+	}},
+	{"CountRefreshes", func(t *testing.T, m *Memory) error {
+		_, err := m.CountRefreshes(t.Context(), "whatnot", connection.Outcomes{Refreshes: 1}, noon)
+		return err
+	}},
+	{"ReserveTime", func(t *testing.T, m *Memory) error {
+		_, err := m.ReserveTime(t.Context(), "whatnot", time.Second, noon, later)
+		return err
+	}},
 }
 
 // prepare makes a store on which each of writes succeeds.
 func prepare(t *testing.T) *Memory {
 	m := new(Memory)
-	connect(t, m, full(numbered(0)))
-	connect(t, m, full(numbered(1)))
+	for i := range 3 {
+		connect(t, m, full(numbered(i)))
+	}
 	claim(t, m, numbered(1), "lease-0")
+	claim(t, m, numbered(2), "lease-0")
 	ok(t, "ClaimRequest", m.ClaimRequest(t.Context(), connection.Request{ID: "ticket#2", State: "z"}))
 	ok(t, "TakeSweep", take(t, m, "old", noon.Add(-leaseTime)))
 	return m
@@ -56,7 +76,7 @@ func prepare(t *testing.T) *Memory {
 
 // dump shows all that m holds, but for secrets.
 func dump(m *Memory) string {
-	return fmt.Sprintf("%v %v %v %v", m.connections, m.due, m.requests, m.sweeps)
+	return fmt.Sprintf("%v %v %v %v %v %v", m.connections, m.due, m.requests, m.sweeps, m.breakers, m.free)
 }
 
 func TestAWriteCanBeLost(t *testing.T) {
@@ -123,9 +143,13 @@ func TestEveryCallIsCounted(t *testing.T) {
 		t.Fatalf("Due: %v", err)
 	}
 	sees(t, m, "b", ticket("b"))
+	if _, err := m.GetBreaker(t.Context(), "whatnot"); err != nil {
+		t.Fatalf("GetBreaker: %v", err)
+	}
 	want := map[string]int{
-		"Get": 1, "List": 1, "ListByStatus": 1, "Due": 1, "Connect": 3, "Claim": 2, "Commit": 1, "Disconnect": 1,
+		"Get": 1, "List": 1, "ListByStatus": 1, "Due": 1, "Connect": 4, "Claim": 3, "Commit": 1, "Defer": 1, "Restore": 1, "Disconnect": 1,
 		"ClaimRequest": 2, "DenyRequest": 1, "FinishRequest": 1, "GetRequest": 1, "TakeSweep": 2, "EndSweep": 1,
+		"GetBreaker": 1, "SetBreaker": 1, "CountRefreshes": 1, "ReserveTime": 1,
 	}
 	if got := m.Calls(); !maps.Equal(got, want) {
 		t.Errorf("Calls = %v, want %v", got, want)

@@ -198,13 +198,17 @@ func testCancelled(t *testing.T, s Store) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	r := connection.Request{ID: "ticket#1", State: "a", ExpiresAt: later}
+	b := connection.Breaker{OpenUntil: later, Opened: 1}
 	_, connectErr := s.Connect(ctx, full(whole))
 	_, claimErr := s.Claim(ctx, lease(whole, "lease-1", noon))
 	_, sweepErr := s.TakeSweep(ctx, connection.Sweep{ID: "sweep-1", Now: noon, Until: later, Shards: 4})
 	_, disconnectErr := s.Disconnect(ctx, whole, noon)
+	_, countErr := s.CountRefreshes(ctx, "whatnot", connection.Outcomes{Refreshes: 1}, noon)
+	_, timeErr := s.ReserveTime(ctx, "whatnot", time.Second, noon, later)
 	errs := map[string]error{
 		"Connect": connectErr, "Claim": claimErr, "Disconnect": disconnectErr,
-		"ClaimRequest": s.ClaimRequest(ctx, r), "TakeSweep": sweepErr,
+		"ClaimRequest": s.ClaimRequest(ctx, r), "TakeSweep": sweepErr, "Restore": s.Restore(ctx, full(whole), 1),
+		"SetBreaker": s.SetBreaker(ctx, "whatnot", b), "CountRefreshes": countErr, "ReserveTime": timeErr,
 	}
 	for op, err := range errs {
 		if !errors.Is(err, context.Canceled) {
@@ -214,4 +218,6 @@ func testCancelled(t *testing.T, s Store) {
 	same(t, "Get", get(t, s, whole), want)
 	_, err := s.GetRequest(t.Context(), r.ID, r.State)
 	refused(t, "GetRequest", err, connection.ErrNotFound)
+	knows(t, s, "whatnot", connection.Breaker{})
+	reserve(t, s, "whatnot", noon, noon)
 }

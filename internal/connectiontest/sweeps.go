@@ -2,6 +2,7 @@ package connectiontest
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -16,13 +17,33 @@ var sweeps = []promise{
 	{"a sweep that ran out can be followed", testSweepRunsOut},
 	{"only the holder ends a sweep", testEndSweep},
 	{"the sweep lease is no authorization request", testSweepIsNoRequest},
+	{"each shard has a sweep lease of its own", testSweepOfShards},
+	{"a sweep knows every number of shards there ever was", testGenerations},
+	{"the sweep of a shard neither tells nor adds a number of shards", testGenerationsOfShards},
 }
 
 // take takes the sweep lease for leaseTime.
 func take(t *testing.T, s Store, id string, now time.Time) error {
 	t.Helper()
-	_, err := s.TakeSweep(t.Context(), connection.Sweep{ID: id, Now: now, Until: now.Add(leaseTime), Shards: 4})
+	return takeShard(t, s, "", id, now)
+}
+
+// takeShard takes the sweep lease of a shard for leaseTime.
+func takeShard(t *testing.T, s Store, name, id string, now time.Time) error {
+	t.Helper()
+	_, err := s.TakeSweep(t.Context(), connection.Sweep{Name: name, ID: id, Now: now, Until: now.Add(leaseTime), Shards: 4})
 	return err
+}
+
+// generations takes the sweep lease with a number of shards, and checks the
+// numbers that it returns.
+func generations(t *testing.T, s Store, sweep connection.Sweep, want ...int) {
+	t.Helper()
+	sweep.Now, sweep.Until = noon, later
+	got, err := s.TakeSweep(t.Context(), sweep)
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("TakeSweep %q with %d shards = %v, %v, want %v", sweep.Name, sweep.Shards, got, err, want)
+	}
 }
 
 func testSweepIsAlone(t *testing.T, s Store) {
@@ -71,4 +92,40 @@ func testSweepIsNoRequest(t *testing.T, s Store) {
 	ok(t, "TakeSweep", take(t, s, "a", noon))
 	_, err := s.GetRequest(t.Context(), "sweep", "a")
 	refused(t, "GetRequest", err, connection.ErrNotFound)
+}
+
+func testSweepOfShards(t *testing.T, s Store) {
+	names := []string{"", "4.0", "4.1", "4"}
+	for _, name := range names {
+		ok(t, "TakeSweep of "+name, takeShard(t, s, name, "a"+name, noon))
+	}
+	for _, name := range names {
+		refused(t, "TakeSweep of "+name, takeShard(t, s, name, "b", noon), connection.ErrConflict)
+	}
+	ok(t, "EndSweep", s.EndSweep(t.Context(), "4.0", "a4.0"))
+	for _, name := range []string{"", "4.1", "4"} {
+		refused(t, "TakeSweep of "+name, takeShard(t, s, name, "b", noon), connection.ErrConflict)
+	}
+	wins := race(t, 25, func(i int) error { return takeShard(t, s, "4.0", fmt.Sprintf("c-%d", i), noon) })
+	if wins != 1 {
+		t.Errorf("%d sweeps of one shard at once, want 1", wins)
+	}
+}
+
+func testGenerations(t *testing.T, s Store) {
+	generations(t, s, connection.Sweep{ID: "a", Shards: 4}, 4)
+	generations(t, s, connection.Sweep{ID: "a", Shards: 4}, 4)
+	generations(t, s, connection.Sweep{ID: "a", Shards: 16}, 4, 16)
+	_, err := s.TakeSweep(t.Context(), connection.Sweep{ID: "b", Shards: 5, Now: noon, Until: later})
+	refused(t, "TakeSweep by another", err, connection.ErrConflict)
+	ok(t, "EndSweep", s.EndSweep(t.Context(), "", "a"))
+	generations(t, s, connection.Sweep{ID: "b", Shards: 2}, 2, 4, 16)
+	generations(t, s, connection.Sweep{ID: "b", Shards: 16}, 2, 4, 16)
+}
+
+func testGenerationsOfShards(t *testing.T, s Store) {
+	generations(t, s, connection.Sweep{Name: "4.0", ID: "a", Shards: 4})
+	generations(t, s, connection.Sweep{Name: "4.0", ID: "a", Shards: 8})
+	generations(t, s, connection.Sweep{ID: "a", Shards: 2}, 2)
+	generations(t, s, connection.Sweep{Name: "2.0", ID: "a", Shards: 2})
 }

@@ -76,7 +76,9 @@ func TestEachOperationIsOneCall(t *testing.T) {
 	}{
 		{"Connect", "UpdateItem", func() error { _, err := st.Connect(t.Context(), grant); return err }},
 		{"Claim", "UpdateItem", func() error { c = claim(t, st); return nil }},
+		{"Defer", "UpdateItem", func() error { return st.Defer(t.Context(), c) }},
 		{"Commit", "UpdateItem", func() error { return st.Commit(t.Context(), c) }},
+		{"Restore", "UpdateItem", func() error { return st.Restore(t.Context(), grant, c.Fence) }},
 		{"Get", "GetItem", func() error { _, err := st.Get(t.Context(), key); return err }},
 		{"List", "Query", func() error { _, err := st.List(t.Context(), key.ConnectionID); return err }},
 		{"ListByStatus", "Scan", func() error { _, _, err := st.ListByStatus(t.Context(), connection.Active, "", 10); return err }},
@@ -87,6 +89,8 @@ func TestEachOperationIsOneCall(t *testing.T) {
 		{"GetRequest", "GetItem", func() error { _, err := st.GetRequest(t.Context(), ticket.ID, "b"); return err }},
 		{"TakeSweep", "UpdateItem", func() error { return takeSweep(t, st) }},
 		{"EndSweep", "UpdateItem", func() error { return st.EndSweep(t.Context(), "", "a") }},
+		{"SetBreaker", "UpdateItem", func() error { return st.SetBreaker(t.Context(), "whatnot", connection.Breaker{}) }},
+		{"GetBreaker", "GetItem", func() error { _, err := st.GetBreaker(t.Context(), "whatnot"); return err }},
 	}
 	for _, tt := range tests {
 		r.calls = nil
@@ -106,6 +110,46 @@ func TestEachOperationIsOneCall(t *testing.T) {
 	}
 	if !slices.Equal(r.calls, []string{"UpdateItem"}) {
 		t.Errorf("a refused Claim makes the calls %q, want one UpdateItem", r.calls)
+	}
+}
+
+// The counts and the reserved time of a provider are written often, by all who
+// refresh, and a condition that is not met is paid for too.
+func TestHowManyCallsProvidersCost(t *testing.T) {
+	st, r := recorded(t)
+	hour := func(n int) func() error {
+		return func() error {
+			_, err := st.CountRefreshes(t.Context(), "whatnot", connection.Outcomes{Refreshes: 1}, epoch.Add(time.Duration(n)*time.Hour))
+			return err
+		}
+	}
+	reserve := func() error {
+		_, err := st.ReserveTime(t.Context(), "whatnot", time.Second, epoch, epoch.Add(2*time.Second))
+		return err
+	}
+	for _, tt := range []struct {
+		name  string
+		calls int
+		do    func() error
+		err   error
+	}{
+		{"the first count", 3, hour(0), nil},
+		{"another count in the hour", 1, hour(0), nil},
+		{"the first count of the next hour", 2, hour(1), nil},
+		{"another count in that hour", 1, hour(1), nil},
+		{"a count by a clock that is behind", 1, hour(0), nil},
+		{"the first count after an idle hour", 3, hour(3), nil},
+		{"reserving what is free", 1, reserve, nil},
+		{"reserving behind others", 2, reserve, nil},
+		{"reserving what is not there", 2, reserve, connection.ErrConflict},
+	} {
+		r.calls = nil
+		if err := tt.do(); !errors.Is(err, tt.err) {
+			t.Errorf("%s: %v, want %v", tt.name, err, tt.err)
+		}
+		if len(r.calls) != tt.calls {
+			t.Errorf("%s makes %d calls, want %d", tt.name, len(r.calls), tt.calls)
+		}
 	}
 }
 
@@ -133,6 +177,51 @@ func TestAClaimedRequestThatIsRepeatedByTheClientIsSuccess(t *testing.T) {
 	}
 }
 
+func TestARestoreThatIsRepeatedByTheClientIsSuccess(t *testing.T) {
+	st := open(t)
+	repeating := *st
+	repeating.API = twice{st.API}
+	for fence := range int64(2) {
+		c := grant
+		c.AccessToken = oauth.Secret(fmt.Sprintf("access-%d", fence))
+		if err := repeating.Restore(t.Context(), c, fence); err != nil {
+			t.Errorf("Restore at fence %d sent twice: %v", fence, err)
+		}
+	}
+	connect(t, st)
+	claim := connection.Claim{Key: key, LeaseID: "lease-1", Now: epoch, Until: epoch.Add(time.Minute), StoredFence: 3}
+	c, err := st.Claim(t.Context(), claim)
+	if err != nil {
+		t.Fatalf("Claim: %v", err)
+	}
+	c.Fence, c.Lease.ID = 4, "lease-1"
+	if err := repeating.Defer(t.Context(), c); err != nil {
+		t.Errorf("Defer sent twice: %v", err)
+	}
+}
+
+// A repeated reservation leaves a gap, and a repeated count counts twice. Either
+// is harmless; an error, or time that two have, would not be.
+func TestWhatIsCountedAndReservedMayBeRepeatedByTheClient(t *testing.T) {
+	st := open(t)
+	repeating := *st
+	repeating.API = twice{st.API}
+	end := epoch
+	for range 3 {
+		start, err := repeating.ReserveTime(t.Context(), "whatnot", time.Second, epoch, epoch.Add(time.Minute))
+		if err != nil || start.Before(end) {
+			t.Errorf("ReserveTime = %v, %v, want it not before %v", start, err, end)
+		}
+		end = start.Add(time.Second)
+	}
+	for i, least := range []int{1, 2, 1} { // the third is in the next hour
+		b, err := repeating.CountRefreshes(t.Context(), "whatnot", connection.Outcomes{Refreshes: 1}, epoch.Add(time.Duration(i/2)*time.Hour))
+		if err != nil || b.ThisHour.Refreshes < least {
+			t.Errorf("CountRefreshes = %+v, %v, want at least %d", b, err, least)
+		}
+	}
+}
+
 // The client sends again when an answer is lost; the repetition then meets its
 // own write.
 func TestACommitThatIsRepeatedByTheClientIsSuccess(t *testing.T) {
@@ -155,9 +244,6 @@ func TestAnOutageIsNoConflict(t *testing.T) {
 	st, r := recorded(t)
 	connect(t, st)
 	c := claim(t, st)
-	if _, err := st.Connect(t.Context(), grant); err != nil { // so that the commit has to look
-		t.Fatalf("Connect: %v", err)
-	}
 	check := func(op string, err error) {
 		t.Helper()
 		var got *types.ProvisionedThroughputExceededException
@@ -165,12 +251,19 @@ func TestAnOutageIsNoConflict(t *testing.T) {
 			t.Errorf("%s: err = %v, want the outage", op, err)
 		}
 	}
-	r.fault = map[string]error{"GetItem": outage}
+	r.fault = map[string]error{"UpdateItem": outage}
+	check("Defer", st.Defer(t.Context(), c))
+	check("Restore", st.Restore(t.Context(), grant, 2))
+
+	r.fault = map[string]error{"GetItem": outage} // the restore took place, so both have to look
 	check("Commit that cannot look", st.Commit(t.Context(), c))
+	check("Restore that cannot look", st.Restore(t.Context(), grant, 1))
+	_, err := st.GetBreaker(t.Context(), "whatnot")
+	check("GetBreaker", err)
 
 	r.fault = map[string]error{"GetItem": outage, "UpdateItem": outage, "Query": outage, "Scan": outage}
 	ticket := connection.Request{ID: "ticket#1", State: "a", Key: key, ExpiresAt: epoch}
-	_, err := st.Get(t.Context(), key)
+	_, err = st.Get(t.Context(), key)
 	check("Get", err)
 	_, err = st.List(t.Context(), key.ConnectionID)
 	check("List", err)
@@ -190,6 +283,11 @@ func TestAnOutageIsNoConflict(t *testing.T) {
 	check("FinishRequest", st.FinishRequest(t.Context(), ticket))
 	check("TakeSweep", takeSweep(t, st))
 	check("EndSweep", st.EndSweep(t.Context(), "", "a"))
+	check("SetBreaker", st.SetBreaker(t.Context(), "whatnot", connection.Breaker{}))
+	_, err = st.CountRefreshes(t.Context(), "whatnot", connection.Outcomes{Refreshes: 1}, epoch)
+	check("CountRefreshes", err)
+	_, err = st.ReserveTime(t.Context(), "whatnot", time.Second, epoch, epoch.Add(time.Minute))
+	check("ReserveTime", err)
 	ticket.State = "b"
 	check("DenyRequest", st.DenyRequest(t.Context(), ticket))
 }

@@ -311,6 +311,55 @@ func TestAStateRowOfAnotherTypeIsAnError(t *testing.T) {
 	}
 }
 
+// What people see who look into the table in an outage: docs/design.md names it.
+func TestAProvidersRowIsWhatPeopleExpect(t *testing.T) {
+	st := open(t)
+	err := st.SetBreaker(t.Context(), "whatnot", connection.Breaker{OpenUntil: epoch.Add(30 * time.Second), Opened: 1, Reason: "outage"})
+	if err != nil {
+		t.Fatalf("SetBreaker: %v", err)
+	}
+	for hour, o := range []connection.Outcomes{{Refreshes: 7, InvalidGrants: 1}, {Refreshes: 5}} {
+		if _, err := st.CountRefreshes(t.Context(), "whatnot", o, epoch.Add(time.Duration(hour)*time.Hour)); err != nil {
+			t.Fatalf("CountRefreshes: %v", err)
+		}
+	}
+	if _, err := st.ReserveTime(t.Context(), "whatnot", time.Second, epoch.Add(time.Millisecond), epoch.Add(time.Minute)); err != nil {
+		t.Fatalf("ReserveTime: %v", err)
+	}
+	out, err := st.API.GetItem(t.Context(), &dynamodb.GetItemInput{TableName: &st.StateTable, Key: item{"id": &s{Value: "provider#whatnot"}}})
+	if err != nil {
+		t.Fatalf("GetItem: %v", err)
+	}
+	check(t, out.Item, item{
+		"id":                  &s{Value: "provider#whatnot"},
+		"open_until":          &n{Value: "1760000030"},
+		"opened":              &n{Value: "1"},
+		"reason":              &s{Value: "outage"},
+		"counted_hour":        &n{Value: "488889"},
+		"refreshes":           &n{Value: "5"},
+		"invalid_grants":      &n{Value: "0"},
+		"last_refreshes":      &n{Value: "7"},
+		"last_invalid_grants": &n{Value: "1"},
+		"free_at":             &n{Value: "1760000001001"},
+	})
+}
+
+func TestAProvidersRowOfAnotherTypeIsAnError(t *testing.T) {
+	st := open(t)
+	_, err := st.API.UpdateItem(t.Context(), &dynamodb.UpdateItemInput{
+		TableName:                 &st.StateTable,
+		Key:                       item{"id": &s{Value: "provider#whatnot"}},
+		UpdateExpression:          aws.String("SET refreshes = :text"),
+		ExpressionAttributeValues: item{":text": &s{Value: "4242"}},
+	})
+	if err != nil {
+		t.Fatalf("UpdateItem: %v", err)
+	}
+	if _, err := st.GetBreaker(t.Context(), "whatnot"); err == nil || !strings.Contains(err.Error(), "whatnot: attribute refreshes is S, not N") {
+		t.Errorf("err = %v, want one that names provider and attribute", err)
+	}
+}
+
 // TTL deletes by this attribute, and takes seconds as a number.
 func TestAStateRowEndsByItself(t *testing.T) {
 	st := open(t)
