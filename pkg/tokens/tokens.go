@@ -152,7 +152,7 @@ func (r *Reader) Read(ctx context.Context, connectionID, provider string, minTTL
 		return Token{}, cause // the user disconnected meanwhile
 	}
 	if r.left(t) <= 0 && r.left(old) > 0 {
-		t = old
+		t, cause = old, errors.Join(cause, errors.New("tokens: the new token has expired"))
 	}
 	if left = r.left(t); left <= 0 {
 		return Token{}, errors.Join(ended(t), cause)

@@ -18,7 +18,8 @@ import (
 )
 
 // A row is a connection whose token lives for left after the test began; 0: it
-// names no expiry. Without a token it is disconnected.
+// names no expiry. Without a token it is disconnected, without a status it has
+// nothing but the token.
 type row struct {
 	token, status string
 	left          time.Duration
@@ -62,11 +63,11 @@ func (d *table) GetItem(ctx context.Context, in *dynamodb.GetItemInput, _ ...fun
 	}
 	r := d.rows[min(n, len(d.rows)-1)]
 	item := map[string]types.AttributeValue{}
-	if r.status != "" {
-		item["connection_status"] = &types.AttributeValueMemberS{Value: r.status}
-	}
 	if r.token != "" {
 		item["access_token"] = &types.AttributeValueMemberS{Value: r.token}
+	}
+	if r.status != "" {
+		item["connection_status"] = &types.AttributeValueMemberS{Value: r.status}
 		item["token_type"] = &types.AttributeValueMemberS{Value: "Bearer"}
 		item["scopes"] = &types.AttributeValueMemberSS{Value: []string{"read:orders"}}
 	}
@@ -133,7 +134,7 @@ var refreshed = answers(`{"connection":{}}`, 0)
 var (
 	unreachable = func(context.Context) ([]byte, error) { return nil, errDown }
 	endless     = func(ctx context.Context) ([]byte, error) { return nil, hangs(ctx) }
-	deaf        = func(context.Context) ([]byte, error) { <-time.After(time.Hour); return nil, errDown } // to its context
+	deaf        = func(context.Context) ([]byte, error) { <-time.After(70 * time.Second); return nil, errDown } // to its context
 	panics      = func(context.Context) ([]byte, error) { panic("out of order") }
 	vanishes    = func(context.Context) ([]byte, error) { runtime.Goexit(); return nil, nil }
 )
@@ -218,8 +219,12 @@ func TestReadReturnsWhatStillWorks(t *testing.T) {
 				if got.AccessToken != tt.want || !errors.Is(err, tt.err) || (tt.err == nil) != (err == nil) {
 					t.Errorf("Read = %q, %v; want %q, %v", got.AccessToken, err, tt.want, tt.err)
 				}
-				if (got.Warning != nil) != tt.warned {
+				var stale *StaleError
+				if (got.Warning != nil) != tt.warned || errors.As(got.Warning, &stale) != tt.warned {
 					t.Errorf("warning = %v", got.Warning)
+				}
+				if stale != nil && (stale.Cause == nil) != (got.AccessToken == "b") {
+					t.Errorf("cause of the warning = %v", stale.Cause)
 				}
 				if took := time.Since(start); took != tt.after {
 					t.Errorf("it took %v, want %v", took, tt.after)
@@ -407,6 +412,13 @@ func TestTheReadAfterARefreshIsConsistent(t *testing.T) {
 			t.Errorf("Read = %v, %v, %d reads", got, err, d.calls)
 		}
 	})
+}
+
+func TestARowThatHasNothingButAToken(t *testing.T) {
+	r := &Reader{DynamoDB: &table{rows: []row{{"a", "", 0}}}, Table: "c"}
+	if got, err := r.Read(t.Context(), "acct_42", "whatnot", time.Minute); err != nil || got.AccessToken != "a" || got.Type != "Bearer" || !got.ExpiresAt.IsZero() {
+		t.Errorf("Read = %v, %v", got, err)
+	}
 }
 
 func TestAFreshTokenIsOneRead(t *testing.T) {
