@@ -42,7 +42,7 @@ func newHandler(log *slog.Logger) (*refresh.Handler, error) {
 		return nil, err
 	}
 	return &refresh.Handler{
-		Index: store, Sweeps: store, Renew: renewer.Renew,
-		Shards: s.DueShards, Concurrency: s.RefreshConcurrency, NewID: crand.Text, Now: time.Now, Log: log,
+		Index: store, Sweeps: store, Providers: store, Clients: secrets, Renew: renewer.Renew,
+		Shards: s.DueShards, Concurrency: s.RefreshConcurrency, NewID: crand.Text, Random: rand.Float64, Now: time.Now, Log: log,
 	}, nil
 }

@@ -31,7 +31,8 @@ func (s *Server) routes(creds *credentials) http.Handler {
 	}
 	counted := &counter{renew: renewer.Renew}
 	s.sweeper = &refresh.Handler{
-		Index: s.store, Sweeps: s.store, Renew: counted.Renew, Shards: shards, Concurrency: concurrency, NewID: rand.Text, Now: c.Now, Log: c.Log,
+		Index: s.store, Sweeps: s.store, Providers: s.store, Clients: creds, Renew: counted.Renew,
+		Shards: shards, Concurrency: concurrency, NewID: rand.Text, Random: c.Random, Now: c.Now, Log: c.Log,
 	}
 	control := &connections.Handler{
 		Reader: s.store, Writer: s.store, Secrets: creds, Tokens: tokens, Shards: shards, Random: c.Random, Now: c.Now, Log: c.Log,

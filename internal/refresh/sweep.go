@@ -3,8 +3,8 @@
 //
 // The due index is the only queue. What a run does not get to, or fails at,
 // stays there with a later time. A Renewer refreshes one connection, also for
-// the control plane; a Handler sweeps. docs/design.md says for each line what
-// is lost if the process dies there.
+// the control plane; a Handler sweeps, with a lane for each provider.
+// docs/design.md says for each line what is lost if the process dies there.
 package refresh
 
 import (
@@ -13,7 +13,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strconv"
 	"sync"
 	"time"
 
@@ -36,17 +35,39 @@ type Sweeps interface {
 	EndSweep(ctx context.Context, name, id string) error
 }
 
-// A Handler serves the scheduled event and shard hints. Every field is
-// required.
+// Providers is what all workers know together of how providers fare. See the
+// conformance suite of the stores for the promises.
+type Providers interface {
+	GetBreaker(ctx context.Context, provider string) (connection.Breaker, error)
+	SetBreaker(ctx context.Context, provider string, b connection.Breaker) error
+	CountRefreshes(ctx context.Context, provider string, o connection.Outcomes, now time.Time) (connection.Breaker, error)
+	ReserveTime(ctx context.Context, provider string, d time.Duration, now, latest time.Time) (start time.Time, err error)
+}
+
+// Clients returns the client credentials for a provider, which name its limits.
+type Clients interface {
+	Client(ctx context.Context, provider string) (oauth.Client, error)
+}
+
+// A Handler serves the scheduled event and shard hints. Every field but Queue
+// and Rescue is required.
 type Handler struct {
 	Index       DueIndex
 	Sweeps      Sweeps
+	Providers   Providers
+	Clients     Clients
 	Renew       func(ctx context.Context, k connection.Key, storedFence int64) (Report, error)
+	Queue       Queue                           // nil: every sweep does its work itself
+	Rescue      func(ctx context.Context) error // stores what was spilled and no refresh would find; nil: nothing is
 	Shards      int
-	Concurrency int
+	Concurrency int // refreshes of one provider at the same time
 	NewID       func() string
+	Random      func() float64 // in [0, 1): jitter
 	Now         func() time.Time
 	Log         *slog.Logger
+
+	mu      sync.Mutex
+	rescued time.Time // when Rescue was last called
 }
 
 // A Summary is the answer to a sweep: how many connections were found due, and
@@ -73,23 +94,37 @@ func (h *Handler) Handle(ctx context.Context, raw json.RawMessage) (any, error) 
 	if err := json.Unmarshal(raw, &e); err != nil {
 		return nil, fmt.Errorf("the event is not a JSON object: send {\"action\":\"sweep\"}: %w", err)
 	}
-	switch {
-	case len(e.Records) > 0:
-		return h.hints(ctx, e.Records), nil
-	case e.Action != "" && e.Action != "sweep":
+	if e.Action != "" && e.Action != "sweep" {
 		return nil, errors.New("the action is unknown: send {\"action\":\"sweep\"}")
 	}
+	if err := h.checkTimeout(ctx); err != nil {
+		return nil, err
+	}
+	if len(e.Records) > 0 {
+		return h.hints(ctx, e.Records), nil
+	}
 	return h.sweep(ctx)
+}
+
+// leastTimeout is the shortest time-out of the function that leaves time to
+// find what is due and to finish a refresh of it.
+const leastTimeout = attempt + 5*time.Second
+
+// checkTimeout returns an error where no refresh could ever be finished: that
+// must not look like a sweep that found nothing to do.
+func (h *Handler) checkTimeout(ctx context.Context) error {
+	deadline, ok := ctx.Deadline()
+	if left := deadline.Sub(h.Now()); ok && left < leastTimeout-time.Second {
+		return fmt.Errorf("%w: %v are left of the invocation: set Timeout of RefreshFunction to at least %d seconds",
+			ErrNoTime, left.Round(time.Second), int(leastTimeout.Seconds()))
+	}
+	return nil
 }
 
 // sweep refreshes what is due in every shard, unless another sweep is at it.
 func (h *Handler) sweep(ctx context.Context) (Summary, error) {
 	id := h.NewID()
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		deadline = h.Now().Add(2 * attempt)
-	}
-	generations, err := h.Sweeps.TakeSweep(ctx, connection.Sweep{ID: id, Now: h.Now(), Until: deadline, Shards: h.Shards})
+	generations, err := h.Sweeps.TakeSweep(ctx, connection.Sweep{ID: id, Now: h.Now(), Until: h.deadline(ctx), Shards: h.Shards})
 	switch {
 	case errors.Is(err, connection.ErrConflict):
 		return Summary{}, nil
@@ -102,9 +137,14 @@ func (h *Handler) sweep(ctx context.Context) (Summary, error) {
 			shards = append(shards, connection.ShardKey(n, i))
 		}
 	}
-	s, err := h.run(ctx, shards)
-	if endErr := h.Sweeps.EndSweep(context.WithoutCancel(ctx), "", id); endErr != nil {
-		h.Log.WarnContext(ctx, "sweep lease not ended, it runs out", "err", endErr)
+	var rescue sync.WaitGroup
+	rescue.Go(func() { h.rescue(ctx) })
+	s, failed := h.run(ctx, shards, h.Queue)
+	rescue.Wait()
+	h.endSweep(ctx, "", id)
+	err = nil
+	for shard, cause := range failed {
+		err = errors.Join(err, fmt.Errorf("query due index, shard %s: %w", shard, cause))
 	}
 	if s.Due > 0 || err != nil {
 		h.Log.InfoContext(ctx, "sweep", "due", s.Due, "refreshed", s.Refreshed, "failed", s.Failed, "skipped", s.Skipped, "remaining", s.Remaining)
@@ -112,151 +152,51 @@ func (h *Handler) sweep(ctx context.Context) (Summary, error) {
 	return s, err
 }
 
-// hints works on the shards that a batch of messages names. A hint that cannot
-// be read is dropped, since it can never succeed; losing one is harmless.
-func (h *Handler) hints(ctx context.Context, records []events.SQSMessage) events.SQSEventResponse {
-	var resp events.SQSEventResponse
-	for _, m := range records {
-		var hint struct {
-			Shard string `json:"shard"`
-		}
-		if err := json.Unmarshal([]byte(m.Body), &hint); err != nil || hint.Shard == "" {
-			h.Log.ErrorContext(ctx, "shard hint dropped: want {\"shard\":\"3\"}", "message_id", m.MessageId)
-			continue
-		}
-		shard := hint.Shard
-		if i, err := strconv.Atoi(shard); err == nil {
-			shard = connection.ShardKey(h.Shards, i)
-		}
-		if _, err := h.run(ctx, []string{shard}); err != nil {
-			h.Log.ErrorContext(ctx, "shard not finished", "shard", hint.Shard, "err", err)
-			resp.BatchItemFailures = append(resp.BatchItemFailures, events.SQSBatchItemFailure{ItemIdentifier: m.MessageId})
-		}
+func (h *Handler) endSweep(ctx context.Context, name, id string) {
+	if err := h.Sweeps.EndSweep(context.WithoutCancel(ctx), name, id); err != nil {
+		h.Log.WarnContext(ctx, "sweep lease not ended, it runs out", "shard", name, "err", err)
 	}
-	return resp
 }
 
-// run refreshes what is due in shards, page by page in turn, as long as there
-// is time to finish a refresh.
-func (h *Handler) run(ctx context.Context, shards []string) (Summary, error) {
-	t := &tally{down: map[string]bool{}}
-	work := make(chan connection.Key)
-	var workers sync.WaitGroup
-	for range h.Concurrency {
-		workers.Go(func() {
-			for k := range work {
-				h.one(ctx, t, k)
-			}
-		})
-	}
-	err := h.feed(ctx, shards, t, work)
-	close(work)
-	workers.Wait()
-	return t.Summary, err
-}
+// rescueEvery is how often a process looks for what was spilled.
+const rescueEvery = 10 * time.Minute
 
-// feed hands the due connections of shards to the workers, and goes on to
-// count when there is no longer time to finish another refresh.
-func (h *Handler) feed(ctx context.Context, shards []string, t *tally, work chan<- connection.Key) error {
+// rescue calls Rescue, unless that was less than ten minutes ago. A process
+// that has just started does not know, and looks.
+func (h *Handler) rescue(ctx context.Context) {
+	if h.Rescue == nil {
+		return
+	}
+	h.mu.Lock()
 	now := h.Now()
-	cursors := make(map[string]string, len(shards))
-	for first := true; len(shards) > 0; first = false {
-		var open []string
-		for _, shard := range shards {
-			if !first && !h.timeFor(ctx, reserve) {
-				return nil
-			}
-			keys, next, err := h.Index.Due(ctx, shard, now, cursors[shard])
-			if err != nil {
-				return fmt.Errorf("query due index, shard %s: %w", shard, err)
-			}
-			if cursors[shard] = next; next != "" {
-				open = append(open, shard)
-			}
-			h.hand(ctx, keys, t, work)
-		}
-		shards = open
+	wait := !h.rescued.IsZero() && now.Sub(h.rescued) < rescueEvery
+	if !wait {
+		h.rescued = now
 	}
-	return nil
+	h.mu.Unlock()
+	if wait {
+		return
+	}
+	if err := h.Rescue(ctx); err != nil {
+		h.Log.ErrorContext(ctx, "spilled tokens not looked for", "err", err)
+	}
 }
 
-// hand gives keys to the workers as long as there is time, and counts them.
-func (h *Handler) hand(ctx context.Context, keys []connection.Key, t *tally, work chan<- connection.Key) {
-	t.found(len(keys))
-	for i, k := range keys {
-		if !h.timeFor(ctx, attempt) {
-			t.left(len(keys) - i)
-			return
-		}
-		work <- k
+// deadline returns when the invocation ends.
+func (h *Handler) deadline(ctx context.Context) time.Time {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return h.Now().Add(2 * attempt)
 	}
+	return deadline
 }
+
+// lastStart returns the time from which on no refresh may begin, since it could
+// not be finished.
+func (h *Handler) lastStart(ctx context.Context) time.Time { return h.deadline(ctx).Add(-attempt) }
 
 // timeFor reports whether d is left of the invocation.
 func (h *Handler) timeFor(ctx context.Context, d time.Duration) bool {
 	deadline, ok := ctx.Deadline()
 	return ctx.Err() == nil && (!ok || deadline.Sub(h.Now()) > d)
-}
-
-// one refreshes one connection and counts the result.
-func (h *Handler) one(ctx context.Context, t *tally, k connection.Key) {
-	if t.isDown(k.Provider) {
-		t.add(Skipped)
-		return
-	}
-	report, err := h.Renew(ctx, k, 0)
-	if errors.Is(err, ErrNoTime) {
-		t.left(1)
-		return
-	}
-	t.add(report.Result)
-	switch {
-	case errors.Is(err, errUnusable):
-		h.Log.ErrorContext(ctx, "connection cannot be refreshed", "provider", k.Provider, "connection_id", k.ConnectionID, "err", err)
-	case errors.Is(err, errMisconfigured), errors.Is(err, oauth.ErrNotConfigured):
-		if t.setDown(k.Provider) {
-			h.Log.ErrorContext(ctx, "provider misconfigured", "provider", k.Provider, "err", err)
-		}
-	case err != nil:
-		h.Log.WarnContext(ctx, "not refreshed", "provider", k.Provider, "connection_id", k.ConnectionID, "err", err)
-	}
-}
-
-// A tally counts what a run does.
-type tally struct {
-	mu sync.Mutex
-	Summary
-	down map[string]bool // providers whose configuration is wrong: not asked again in this run
-}
-
-func (t *tally) found(n int) { t.mu.Lock(); t.Due += n; t.mu.Unlock() }
-
-func (t *tally) left(n int) { t.mu.Lock(); t.Remaining += n; t.mu.Unlock() }
-
-func (t *tally) add(r Result) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	switch r {
-	case Refreshed:
-		t.Refreshed++
-	case Failed:
-		t.Failed++
-	case Skipped:
-		t.Skipped++
-	}
-}
-
-func (t *tally) isDown(provider string) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.down[provider]
-}
-
-// setDown reports whether this is the first word of it.
-func (t *tally) setDown(provider string) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	first := !t.down[provider]
-	t.down[provider] = true
-	return first
 }

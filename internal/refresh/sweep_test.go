@@ -22,8 +22,8 @@ import (
 // handler returns a Handler over f.
 func (f *fixture) handler() *Handler {
 	return &Handler{
-		Index: f.store, Sweeps: f.store, Renew: f.Renew, Shards: 4, Concurrency: 8,
-		NewID: f.NewID, Now: time.Now, Log: f.Log,
+		Index: f.store, Sweeps: f.store, Providers: f.store, Clients: f.secrets, Renew: f.Renew, Shards: 4, Concurrency: 8,
+		NewID: f.NewID, Random: f.Random, Now: time.Now, Log: f.Log,
 	}
 }
 

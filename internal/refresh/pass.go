@@ -1,0 +1,141 @@
+package refresh
+
+import (
+	"context"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/evergrant/evergrant/internal/connection"
+)
+
+// A pass refreshes what is due in some shards. One reader streams the pages of
+// the shards in turn, oldest first, and hands each key to the lane of its
+// provider. Memory stays flat however much is due: see lane.
+type pass struct {
+	*Handler
+	share float64   // of a provider's concurrency that is this pass's; 0: not known yet
+	now   time.Time // what is due then is due
+	queue Queue     // nil: the pass does all itself
+
+	lanes   map[string]*lane // the reader's alone
+	workers sync.WaitGroup
+	hinted  int // connections that are left to workers, at least
+
+	mu     sync.Mutex
+	failed map[string]error // by shard: what could not be read
+}
+
+// run refreshes what is due in shards as long as there is time, and leaves
+// shards that hold more than a page to workers, where there is a queue. It
+// returns the shards of which not everything could be read.
+func (h *Handler) run(ctx context.Context, shards []string, queue Queue) (Summary, map[string]error) {
+	p := &pass{
+		Handler: h, now: h.Now(), queue: queue,
+		lanes: map[string]*lane{}, failed: map[string]error{},
+	}
+	p.read(ctx, shards)
+	for _, l := range p.lanes {
+		l.end()
+	}
+	p.workers.Wait()
+	s := Summary{Due: p.hinted, Remaining: p.hinted}
+	for l := range maps.Values(p.lanes) {
+		l.finish(ctx)
+		l.addTo(&s)
+	}
+	return s, p.failed
+}
+
+// read hands the due connections of shards to the lanes.
+func (p *pass) read(ctx context.Context, shards []string) {
+	for places := p.readFirst(ctx, shards); len(places) > 0; {
+		places = p.readPages(ctx, places)
+	}
+}
+
+// A place is where to read on in the due index.
+type place struct{ shard, cursor string }
+
+// readFirst reads the first page of each shard and returns where to read on:
+// nowhere, where the rest is left to a worker. Then the lanes begin.
+func (p *pass) readFirst(ctx context.Context, shards []string) []place {
+	var more, large []place
+	sizes := map[string]int{}
+	for _, shard := range shards {
+		keys, next, ok := p.page(ctx, place{shard: shard})
+		switch {
+		case !ok:
+		case next != "" && p.queue != nil:
+			large, sizes[shard] = append(large, place{shard: shard}), len(keys)
+		default:
+			p.sort(ctx, place{shard: shard}, keys)
+			if next != "" {
+				more = append(more, place{shard, next})
+			}
+		}
+	}
+	for _, at := range p.hint(ctx, large) {
+		more = append(more, at) // nobody else will
+		delete(sizes, at.shard)
+	}
+	for n := range maps.Values(sizes) {
+		p.hinted += n
+	}
+	p.share = 1
+	if p.Queue != nil { // workers are at the other shards
+		p.share = min(float64(len(shards)-len(sizes))/float64(max(p.Shards, 1)), 1)
+	}
+	for l := range maps.Values(p.lanes) {
+		l.start(ctx)
+	}
+	return more
+}
+
+// readPages reads one page at each place and returns where to read on.
+func (p *pass) readPages(ctx context.Context, places []place) []place {
+	var more []place
+	for _, at := range places {
+		if !p.timeFor(ctx, reserve) {
+			return nil
+		}
+		keys, next, ok := p.page(ctx, at)
+		if !ok {
+			continue
+		}
+		p.sort(ctx, at, keys)
+		if next != "" {
+			more = append(more, place{at.shard, next})
+		}
+	}
+	return more
+}
+
+// page reads one page. What fails is kept for the answer, and costs no
+// other shard anything.
+func (p *pass) page(ctx context.Context, at place) (keys []connection.Key, next string, ok bool) {
+	keys, next, err := p.Index.Due(ctx, at.shard, p.now, at.cursor)
+	if err != nil {
+		p.mu.Lock()
+		p.failed[at.shard] = err
+		p.mu.Unlock()
+	}
+	return keys, next, err == nil
+}
+
+// sort hands the keys of a page to the lanes of their providers.
+func (p *pass) sort(ctx context.Context, at place, keys []connection.Key) {
+	byProvider := map[string][]connection.Key{}
+	for _, k := range keys {
+		byProvider[k.Provider] = append(byProvider[k.Provider], k)
+	}
+	for provider, keys := range byProvider {
+		if p.lanes[provider] == nil {
+			p.lanes[provider] = newLane(p, provider)
+			if p.share > 0 {
+				p.lanes[provider].start(ctx)
+			}
+		}
+		p.lanes[provider].offer(at, keys)
+	}
+}
