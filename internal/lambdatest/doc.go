@@ -5,9 +5,9 @@
 //
 // Around the functions stand a DynamoDB emulator (package dynamotest), moto as
 // Secrets Manager and the simulated providers; a [Recorder] in front of each
-// AWS service counts the calls. IAM, API Gateway and the schedule are not
-// played: events come from the folder events/, and the tests of package
-// template hold the rights.
+// AWS service counts the calls, and a [Network] can misbehave on the way to a
+// provider. IAM, API Gateway and the schedule are not played: events come from
+// the folder events/, and the tests of package template hold the rights.
 //
 // A new setting in template.yaml needs its value in World.Environment. A new
 // function needs its time-out in timeouts. Only tests import this package.
