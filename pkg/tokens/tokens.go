@@ -18,9 +18,9 @@
 // returned. In a Lambda function it is then frozen with the process; the next
 // invocation goes on with it, or begins another when a minute has passed.
 //
-// Programs in other languages do the same in ten lines, which the README has;
-// change both together. The README's lines have no single flight of their own:
-// the control plane's is enough to keep a provider from being asked twice.
+// Programs in other languages do the same in a few lines, which the README has;
+// change both together. Those have no single flight of their own: the control
+// plane's is enough to keep a provider from being asked twice.
 package tokens
 
 import (
