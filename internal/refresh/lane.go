@@ -59,7 +59,7 @@ func newLane(p *pass, provider string) *lane {
 }
 
 // start finds out how the provider is, and begins.
-func (l *lane) start(ctx context.Context) { l.pass.workers.Go(func() { l.open(ctx) }) }
+func (l *lane) start(ctx context.Context) { l.workers.Go(func() { l.open(ctx) }) }
 
 func (l *lane) open(ctx context.Context) {
 	breaker, err := l.Providers.GetBreaker(ctx, l.provider)
@@ -97,7 +97,7 @@ func (l *lane) open(ctx context.Context) {
 // hire starts workers as long as there are permits for more. l.mu is held.
 func (l *lane) hire(ctx context.Context) {
 	for ; l.hired < l.permits; l.hired++ {
-		l.pass.workers.Go(func() {
+		l.workers.Go(func() {
 			for k, ok := l.take(ctx); ok; k, ok = l.take(ctx) {
 				report, err := l.Renew(ctx, k, 0)
 				l.done(ctx, report, err)
