@@ -220,3 +220,47 @@ func TestManyPagesAreAllRefreshed(t *testing.T) {
 		}
 	})
 }
+
+// A function that could never finish a refresh must not look like one that
+// finds nothing to do.
+func TestATimeoutThatIsTooShortIsNamed(t *testing.T) {
+	for _, raw := range []string{`{"action":"sweep"}`, `{"Records":[{"messageId":"m1","body":"{\"shard\":\"3\"}"}]}`} {
+		for timeout, fine := range map[time.Duration]bool{15 * time.Second: false, 35 * time.Second: false, 40 * time.Second: true, time.Minute: true} {
+			synctest.Test(t, func(t *testing.T) {
+				h := newFixture(t).handler()
+				ctx, cancel := context.WithTimeout(t.Context(), timeout)
+				defer cancel()
+				_, err := h.Handle(ctx, json.RawMessage(raw))
+				if fine != (err == nil) {
+					t.Errorf("%v: %v", timeout, err)
+				}
+				if !fine && (!errors.Is(err, ErrNoTime) || !strings.Contains(err.Error(), "Timeout of RefreshFunction to at least 40 seconds")) {
+					t.Errorf("%v: %v; want one that names the setting and its least value", timeout, err)
+				}
+			})
+		}
+	}
+}
+
+// Spills that no refresh would find are looked for every ten minutes, and by a
+// process that has just started.
+func TestSpillsAreLookedForEveryTenMinutes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		h := f.handler()
+		calls := 0
+		h.Rescue = func(context.Context) error { calls++; return errors.New("throttled") }
+		for minute := range 21 {
+			if _, err := h.sweep(t.Context()); err != nil {
+				t.Errorf("a rescue that fails fails the sweep: %v", err)
+			}
+			if want := 1 + minute/10; calls != want {
+				t.Fatalf("%d calls after %d minutes, want %d", calls, minute, want)
+			}
+			<-time.After(time.Minute)
+		}
+		if _, err := h.Handle(t.Context(), eventFile(t, "refresh-hints.json")); err != nil || calls != 3 {
+			t.Errorf("a worker looked too: %d calls, %v", calls, err)
+		}
+	})
+}
