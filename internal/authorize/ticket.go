@@ -1,6 +1,7 @@
 package authorize
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"strings"
@@ -20,18 +21,7 @@ const skew = time.Minute
 // minTicketID is the least length of a ticket's jti, in characters.
 const minTicketID = 16
 
-// ticketClaims are the claims of a connect ticket. Those of RFC 7519 section
-// 4.1 are checked by the library.
-type ticketClaims struct {
-	jwt.RegisteredClaims
-	Provider string            `json:"provider"`
-	ReturnTo string            `json:"return_to"`
-	Scope    string            `json:"scope"`
-	Params   map[string]string `json:"params"`
-}
-
 // verifyTicket checks signature and claims of a connect ticket for provider.
-// With a kid only that key is tried, else each.
 func verifyTicket(keys seal.Keys, provider, ticket string, now time.Time) (order, error) {
 	var claims ticketClaims
 	parser := jwt.NewParser(
@@ -59,18 +49,30 @@ func verifyTicket(keys seal.Keys, provider, ticket string, now time.Time) (order
 	}, nil
 }
 
-// keysFor returns the keys that may have signed t. A ticket that demands an
-// extension is refused: there is none that we know (RFC 7515 section 4.1.11).
+// keysFor returns the keys that may have signed t: the one that its kid names,
+// else every key of the ring. A kid is a hint (RFC 7515 section 4.1.4), and the
+// JWT libraries of some hosts set one of their own.
+//
+// A ticket that demands an extension is refused: there is none that we know
+// (section 4.1.11).
 func keysFor(keys seal.Keys, t *jwt.Token) (any, error) {
+	encoded, _, _ := strings.Cut(t.Raw, ".")
+	header, err := base64.RawURLEncoding.DecodeString(encoded)
+	if err != nil {
+		return nil, fmt.Errorf("its header: %w", err)
+	}
+	if _, err := members(header); err != nil {
+		return nil, fmt.Errorf("its header: %w", err)
+	}
 	if _, ok := t.Header["crit"]; ok {
 		return nil, errors.New("its header demands an extension")
 	}
-	if kid, ok := t.Header["kid"]; ok {
-		id, _ := kid.(string)
-		key, found := keys.Key(id)
-		if !found {
-			return nil, errors.New("its kid is not in the key ring")
-		}
+	kid, named := t.Header["kid"]
+	id, text := kid.(string)
+	if named && !text {
+		return nil, errors.New("its kid is not text")
+	}
+	if key, found := keys.Key(id); found {
 		return []byte(key), nil
 	}
 	var set jwt.VerificationKeySet
