@@ -27,9 +27,10 @@ func newRescue(t tool, g *global) *cobra.Command {
 		Short: "Put tokens from the log back",
 		Long: `Put tokens from the log back.
 
-When neither DynamoDB nor Secrets Manager takes new tokens before a function ends, the refresh function logs them, sealed, with
-the words "new tokens only here". This command reads such log lines and puts what they hold into Secrets Manager, where the
-next refresh of the connection finds it. Other lines are passed over, and doing it twice harms nothing.`,
+When neither DynamoDB nor Secrets Manager takes new tokens before a function ends, the function logs them, sealed, with the
+words "new tokens only here". This command reads such log lines and puts what they hold into Secrets Manager, where the next
+refresh of the connection, or the search of the sweep within ten minutes, finds it. Other lines are passed over, and doing it
+twice harms nothing.`,
 		Example: `  aws logs filter-log-events --log-group-name /aws/lambda/my-stack/refresh --filter-pattern rescue \
     --query 'events[].message' --output text | evergrant rescue --rescue-secrets my-stack/rescue/`,
 		Args: exactly(),
@@ -48,7 +49,8 @@ next refresh of the connection finds it. Other lines are passed over, and doing 
 type rescueLine struct {
 	ConnectionID string `json:"connection_id"`
 	Provider     string `json:"provider"`
-	Fence        int64  `json:"fence"`
+	Fence        int64  `json:"fence"` // of a refresh
+	Grant        int64  `json:"grant"` // of a new grant
 	Rescue       string `json:"rescue"`
 }
 
@@ -71,12 +73,12 @@ func (g *global) rescue(ctx context.Context, t tool, prefix string) error {
 			continue
 		}
 		k := connection.Key{ConnectionID: line.ConnectionID, Provider: line.Provider}
-		if err := spill.Put(ctx, k, line.Fence, sealed); err != nil {
+		if err := spill.Put(ctx, connection.SpillKey{Key: k, Fence: line.Fence, Grant: line.Grant}, sealed); err != nil {
 			return fmt.Errorf("connection %s at %s: %w", k.ConnectionID, k.Provider, err)
 		}
 		count++
 		if !g.json {
-			if _, err := fmt.Fprintf(t.Out, "%s at %s: waits for the next refresh\n", k.ConnectionID, k.Provider); err != nil {
+			if _, err := fmt.Fprintf(t.Out, "%s at %s: waits to be stored\n", k.ConnectionID, k.Provider); err != nil {
 				return err
 			}
 		}
@@ -100,7 +102,7 @@ func parseRescue(text string) (line rescueLine, sealed []byte, err error) {
 		return line, nil, nil
 	}
 	sealed, err = base64.StdEncoding.DecodeString(line.Rescue)
-	if err != nil || line.ConnectionID == "" || line.Provider == "" || line.Fence < 1 {
+	if err != nil || line.ConnectionID == "" || line.Provider == "" || (line.Fence < 1) == (line.Grant < 1) {
 		return line, nil, errors.New("a line with tokens is cut or altered: pipe it whole, as it was logged")
 	}
 	return line, sealed, nil

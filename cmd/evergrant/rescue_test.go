@@ -15,18 +15,25 @@ func TestRescuePutsTokensFromTheLogBack(t *testing.T) {
 	var log bytes.Buffer
 	slog.New(slog.NewJSONHandler(&log, nil)).Error("new tokens only here: give this line to `evergrant rescue`",
 		"provider", "whiplash", "connection_id", "acct_42", "fence", 7, "rescue", base64.StdEncoding.EncodeToString([]byte("sealed")))
+	slog.New(slog.NewJSONHandler(&log, nil)).Error("new tokens only here: give this line to `evergrant rescue`",
+		"provider", "whisk", "connection_id", "acct_43", "grant", 1795000000123456789, "rescue", base64.StdEncoding.EncodeToString([]byte("new")))
 	var out, errs bytes.Buffer
 	in := "START RequestId: 1\n{\"msg\":\"sweep\"}\n2026-11-23T09:00:00Z " + log.String()
 	code := run(context.Background(), tool{In: strings.NewReader(in), Out: &out, Err: &errs, Getenv: func(string) string { return "" }}, []string{"rescue", "--rescue-secrets", "stack/rescue/"})
-	if code != exitOK || out.String() != "acct_42 at whiplash: waits for the next refresh\n" {
+	if code != exitOK || out.String() != "acct_42 at whiplash: waits to be stored\nacct_43 at whisk: waits to be stored\n" {
 		t.Fatalf("exit %d: %s%s", code, &out, &errs)
 	}
-	if len(c.inputs) != 1 {
+	if len(c.inputs) != 2 {
 		t.Fatalf("%d calls", len(c.inputs))
 	}
-	name, binary := fmt.Sprint(c.inputs[0]["Name"]), fmt.Sprint(c.inputs[0]["SecretBinary"])
-	if !strings.HasPrefix(name, "stack/rescue/whiplash/") || !strings.HasSuffix(name, "/7") || binary != base64.StdEncoding.EncodeToString([]byte("sealed")) {
-		t.Errorf("put %s at %s", binary, name)
+	for i, want := range []struct{ below, last, value string }{
+		{"stack/rescue/whiplash/", "/7", `{"connection_id":"acct_42","provider":"whiplash","fence":7,"sealed":"c2VhbGVk"}`},
+		{"stack/rescue/whisk/", "/grant-1795000000123456789", `{"connection_id":"acct_43","provider":"whisk","grant":1795000000123456789,"sealed":"bmV3"}`},
+	} {
+		name, binary := fmt.Sprint(c.inputs[i]["Name"]), fmt.Sprint(c.inputs[i]["SecretBinary"])
+		if !strings.HasPrefix(name, want.below) || !strings.HasSuffix(name, want.last) || binary != base64.StdEncoding.EncodeToString([]byte(want.value)) {
+			t.Errorf("put %s at %s", binary, name)
+		}
 	}
 }
 

@@ -32,7 +32,7 @@ func TestNothingSecretIsPrintedWhateverGoesWrong(t *testing.T) {
 		t.Errorf("a forged ticket is answered by %d", resp.StatusCode)
 	}
 	printed := d.printed()
-	for _, message := range []string{"connection not made", "authorization ended by provider", "request refused", "not refreshed", "not done"} {
+	for _, message := range []string{"connection not made", "authorization ended by provider", "request refused", "outcome", "not done"} {
 		if !strings.Contains(printed, message) {
 			t.Errorf("nothing says %q, so this test has lost what it looks at", message)
 		}

@@ -69,7 +69,7 @@ func open(t testing.TB, p peer) *world {
 	w.secrets = &secrets{client: w.client(clientSecret), keys: keys}
 	w.tokens = &oauth.TokenClient{HTTP: oauth.NewHTTPClient(true), Now: w.clock}
 	w.renewer = &refresh.Renewer{
-		Leases: w.store, Secrets: w.secrets, Tokens: w.tokens, Shards: 4, NewID: rand.Text,
+		Leases: w.store, Breakers: w.store, Secrets: w.secrets, Tokens: w.tokens, Shards: 4, NewID: rand.Text,
 		Random: func() float64 { return 0.5 }, Now: w.clock, Log: slog.New(slog.DiscardHandler),
 	}
 	return w

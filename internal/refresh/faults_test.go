@@ -20,6 +20,7 @@ import (
 	"github.com/evergrant/evergrant/internal/connectiontest"
 	"github.com/evergrant/evergrant/internal/oauth"
 	"github.com/evergrant/evergrant/internal/seal"
+	"github.com/evergrant/evergrant/internal/spill"
 	"github.com/evergrant/evergrant/pkg/providers"
 )
 
@@ -122,8 +123,8 @@ func (l *ledger) refresh(token oauth.Secret, held func(g, generation int) bool) 
 	return oauth.TokenSet{}, &oauth.Error{Status: 400, Code: "invalid_grant"}
 }
 
-// A run is one connection, two stores, one provider, and a schedule.
-type run struct {
+// A scene is one connection, two stores, one provider, and a schedule.
+type scene struct {
 	t      *testing.T
 	plan   schedule
 	ledger *ledger
@@ -146,8 +147,10 @@ type run struct {
 // storeOf returns the store that a call goes to, "" for any other.
 func storeOf(name string) string {
 	switch name {
-	case "Claim", "Commit", "Get":
+	case "Claim", "Commit", "Defer", "Get":
 		return "connections"
+	case "CountRefreshes":
+		return "state"
 	case "Put", "Find", "Delete":
 		return "spill"
 	}
@@ -156,7 +159,7 @@ func storeOf(name string) string {
 
 // A worker is one process: what it calls goes through the schedule.
 type worker struct {
-	*run
+	*scene
 	dead  bool
 	hands []oauth.Secret // refresh tokens that it has received
 }
@@ -213,7 +216,7 @@ func (w *worker) die() {
 	}
 }
 
-func (r *run) lose() {
+func (r *scene) lose() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.lost = true
@@ -247,8 +250,20 @@ func (w *worker) Get(ctx context.Context, k connection.Key) (c connection.Connec
 	return c, err
 }
 
-func (w *worker) Put(ctx context.Context, k connection.Key, fence int64, sealed []byte) error {
-	return w.call(ctx, "Put", func() error { return w.spill.Put(context.Background(), k, fence, sealed) })
+func (w *worker) Put(ctx context.Context, at connection.SpillKey, sealed []byte) error {
+	return w.call(ctx, "Put", func() error { return w.spill.Put(context.Background(), at, sealed) })
+}
+
+func (w *worker) Defer(ctx context.Context, c connection.Connection) error {
+	return w.call(ctx, "Defer", func() error { return w.store.Defer(context.Background(), c) })
+}
+
+func (w *worker) CountRefreshes(ctx context.Context, provider string, o connection.Outcomes, now time.Time) (b connection.Breaker, err error) {
+	err = w.call(ctx, "CountRefreshes", func() (inner error) {
+		b, inner = w.store.CountRefreshes(context.Background(), provider, o, now)
+		return inner
+	})
+	return b, err
 }
 
 func (w *worker) Find(ctx context.Context, k connection.Key, after, before int64) (sealed []byte, f int64, err error) {
@@ -259,8 +274,8 @@ func (w *worker) Find(ctx context.Context, k connection.Key, after, before int64
 	return sealed, f, err
 }
 
-func (w *worker) Delete(ctx context.Context, k connection.Key, fence int64) error {
-	return w.call(ctx, "Delete", func() error { return w.spill.Delete(context.Background(), k, fence) })
+func (w *worker) Delete(ctx context.Context, at connection.SpillKey) error {
+	return w.call(ctx, "Delete", func() error { return w.spill.Delete(context.Background(), at) })
 }
 
 // Refresh sends a token request: the provider takes a second. An answer that
@@ -319,8 +334,8 @@ func (w *worker) Write(line []byte) (int, error) {
 		w.t.Errorf("rescue line cannot be read: %s", line)
 		return len(line), nil
 	}
-	if tokens, err := openTokens(w.keys, w.key, fence, sealed); err == nil {
-		w.log = append(w.log, tokens.RefreshToken)
+	if g, err := spill.Open(w.keys, connection.SpillKey{Key: w.key, Fence: fence}, sealed); err == nil {
+		w.log = append(w.log, g.Tokens.RefreshToken)
 	}
 	return len(line), nil
 }
@@ -330,7 +345,7 @@ var _ io.Writer = (*worker)(nil)
 // held reports whether somebody who could bring it back has the given refresh
 // token: the row, a spill that recovery would find, or a live worker. The
 // ledger's lock is held, so it must not be taken.
-func (r *run) held(g, generation int) bool {
+func (r *scene) held(g, generation int) bool {
 	token := tokenOf(g, generation)
 	r.mu.Lock()
 	inMemory := r.memory[token]
@@ -350,7 +365,7 @@ func (r *run) held(g, generation int) bool {
 		if err != nil || sealed == nil {
 			return false
 		}
-		if tokens, err := openTokens(r.keys, r.key, f, sealed); err == nil && tokens.RefreshToken == token {
+		if g, err := spill.Open(r.keys, connection.SpillKey{Key: r.key, Fence: f}, sealed); err == nil && g.Tokens.RefreshToken == token {
 			return true
 		}
 		before = f
@@ -358,12 +373,12 @@ func (r *run) held(g, generation int) bool {
 }
 
 // renew runs one worker to its end, with the deadline that Lambda gives it.
-func (r *run) renew() {
-	w := &worker{run: r}
+func (r *scene) renew() {
+	w := &worker{scene: r}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	renewer := &Renewer{
-		Leases: w, Secrets: w, Tokens: w, Spill: w, Shards: 4,
+		Leases: w, Breakers: w, Secrets: w, Tokens: w, Spill: w, Shards: 4,
 		NewID: func() string {
 			r.mu.Lock()
 			defer r.mu.Unlock()
@@ -381,7 +396,7 @@ func (r *run) renew() {
 }
 
 // put stores the first tokens of a new grant, as the callback does.
-func (r *run) put() {
+func (r *scene) put() {
 	tokens := r.ledger.connect()
 	c, err := connection.New(r.key, r.client, tokens, r.keys, 4)
 	if err != nil {
@@ -409,7 +424,7 @@ func play(t *testing.T, rotation providers.Rotation, plan schedule, p person, at
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t)
 		f.secrets.client.Provider.Rotation = rotation
-		r := &run{
+		r := &scene{
 			t: t, plan: plan, ledger: &ledger{rotation: rotation}, store: f.store, spill: new(connectiontest.Spill),
 			keys: f.secrets.keys, client: f.secrets.client, key: f.key, memory: map[oauth.Secret]bool{}, away: map[string]time.Time{},
 		}
@@ -444,7 +459,7 @@ func play(t *testing.T, rotation providers.Rotation, plan schedule, p person, at
 }
 
 // judge holds the end of a run against the properties.
-func (r *run) judge(p person, plan schedule) {
+func (r *scene) judge(p person, plan schedule) {
 	r.t.Helper()
 	fail := func(format string, args ...any) {
 		r.t.Errorf("%s\n  schedule: %v\n  calls: %v", fmt.Sprintf(format, args...), plan, r.history)
@@ -499,7 +514,7 @@ func (r *run) judge(p person, plan schedule) {
 
 // faulty reports whether a call of the given name was to fail, or its store was
 // away.
-func (r *run) faulty(name string, plan schedule) bool {
+func (r *scene) faulty(name string, plan schedule) bool {
 	_, away := r.away[storeOf(name)]
 	for i := range plan {
 		away = away || i < len(r.history) && strings.HasSuffix(r.history[i], " "+name)
@@ -511,7 +526,7 @@ func (r *run) faulty(name string, plan schedule) bool {
 // that takes no spent one by then: its answer reached nobody, or the last who
 // had it died. No client can save that. A pair that is in the log waits for a
 // person.
-func (r *run) excused() bool {
+func (r *scene) excused() bool {
 	forgiving := r.ledger.rotation == providers.UntilFirstUse || r.ledger.rotation == providers.Reusable
 	return (r.lost || len(r.log) > 0) && !forgiving
 }

@@ -106,7 +106,7 @@ func newFixture(t testing.TB) *fixture {
 	var ids int
 	var mu sync.Mutex
 	f.Renewer = &Renewer{
-		Leases: f.store, Secrets: f.secrets, Tokens: f.endpoint, Shards: 4,
+		Leases: f.store, Breakers: f.store, Secrets: f.secrets, Tokens: f.endpoint, Shards: 4,
 		NewID: func() string {
 			mu.Lock()
 			defer mu.Unlock()

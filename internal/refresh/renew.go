@@ -10,6 +10,7 @@ import (
 	"github.com/evergrant/evergrant/internal/connection"
 	"github.com/evergrant/evergrant/internal/oauth"
 	"github.com/evergrant/evergrant/internal/seal"
+	"github.com/evergrant/evergrant/internal/spill"
 	"github.com/evergrant/evergrant/pkg/providers"
 )
 
@@ -24,8 +25,18 @@ type Leases interface {
 	// connection.ErrConflict: somebody connected or disconnected meanwhile.
 	Commit(ctx context.Context, c connection.Connection) error
 
+	// Defer writes the failure and due of c under its fence and lease, and keeps
+	// the lease.
+	Defer(ctx context.Context, c connection.Connection) error
+
 	// Get returns the connection as it is now.
 	Get(ctx context.Context, k connection.Key) (connection.Connection, error)
+}
+
+// Refusals counts the refusals of a provider, for all its connections.
+type Refusals interface {
+	// CountRefreshes adds o and returns what is known of the provider then.
+	CountRefreshes(ctx context.Context, provider string, o connection.Outcomes, now time.Time) (connection.Breaker, error)
 }
 
 // Secrets is what a refresh needs of the secret store.
@@ -61,15 +72,16 @@ const strikeAfter = 3 * time.Minute
 
 // A Renewer refreshes single connections. Every field but Spill is required.
 type Renewer struct {
-	Leases  Leases
-	Secrets Secrets
-	Tokens  Tokens
-	Spill   Spill // nil: there is no second store, as in local mode
-	Shards  int   // of the due index
-	NewID   func() string
-	Random  func() float64 // in [0, 1): jitter
-	Now     func() time.Time
-	Log     *slog.Logger
+	Leases   Leases
+	Breakers Refusals
+	Secrets  Secrets
+	Tokens   Tokens
+	Spill    Spill // nil: there is no second store, as in local mode
+	Shards   int   // of the due index
+	NewID    func() string
+	Random   func() float64 // in [0, 1): jitter
+	Now      func() time.Time
+	Log      *slog.Logger
 }
 
 // A Result is how one refresh went.
@@ -95,42 +107,46 @@ var ErrNoTime = errors.New("not enough time left to finish a refresh")
 // Renew refreshes the connection k: if it is due, or, with storedFence not 0,
 // if its tokens are still those of that fence. The steps are those of
 // docs/design.md; each is one named method.
+//
+// It logs what becomes of a claim, and what keeps it from making one; callers
+// log no error of it again.
 func (r *Renewer) Renew(ctx context.Context, k connection.Key, storedFence int64) (Report, error) {
-	result, err := r.renew(ctx, k, storedFence)
-	return Report{Result: result}, err
+	j, err := r.prepare(ctx, k, storedFence)
+	if err != nil {
+		return r.notBegun(ctx, k, fmt.Errorf("prepare refresh: %w", err))
+	}
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), j.deadline) // a caller who leaves loses no tokens
+	defer cancel()
+	c, err := r.claim(ctx, &j)
+	switch {
+	case errors.Is(err, connection.ErrConflict):
+		return Report{Result: Skipped}, nil
+	case err != nil:
+		return r.notBegun(ctx, k, fmt.Errorf("claim connection: %w", err))
+	}
+	e := r.try(ctx, j, c)
+	r.audit(ctx, c, e)
+	return e.report(), e.err
 }
 
-func (r *Renewer) renew(ctx context.Context, k connection.Key, storedFence int64) (Result, error) {
-	job, err := r.prepare(ctx, k, storedFence)
-	if err != nil {
-		return Failed, fmt.Errorf("prepare refresh: %w", err)
-	}
-	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), job.deadline) // a caller who leaves loses no tokens
-	defer cancel()
-	c, err := r.Leases.Claim(ctx, job.claim)
-	if errors.Is(err, connection.ErrConflict) {
-		return Skipped, nil
-	}
-	if err != nil {
-		return Failed, fmt.Errorf("claim connection: %w", err)
-	}
-	job.interrupted = c.Lease.ID != ""
-	c.Fence++
-	c.Lease = connection.Lease{ID: job.claim.LeaseID, Until: job.claim.Until, SentAt: job.claim.Now}
-	if job.interrupted {
-		if result, found, err := r.recover(ctx, job, c); found || err != nil {
-			return result, err
+// try is one attempt: all that happens under a claim.
+func (r *Renewer) try(ctx context.Context, j job, c connection.Connection) ending {
+	if j.interrupted {
+		if e, found := r.recover(ctx, j, c); found {
+			return e
 		}
 	}
-	send, err := r.request(job, c)
+	send, err := r.request(j, c)
 	if err != nil {
-		return Failed, r.release(ctx, job, c, err)
+		return r.release(ctx, j, c, ending{outcome: outcomeUnusable, err: err})
 	}
-	tokens, err := r.send(ctx, job, send)
+	tokens, err := r.send(ctx, j, send)
 	if err != nil {
-		return r.fail(ctx, job, c, err)
+		return r.fail(ctx, j, c, err)
 	}
-	return r.commit(ctx, job, c, tokens)
+	e := r.commit(ctx, j, c, tokens)
+	e.pause = tokens.Pause
+	return e
 }
 
 // A job is what one refresh has prepared.
@@ -165,6 +181,18 @@ func (r *Renewer) prepare(ctx context.Context, k connection.Key, storedFence int
 		claim:  connection.Claim{Key: k, LeaseID: r.NewID(), Now: now, Until: deadline.Add(settle), StoredFence: storedFence},
 		client: client, keys: keys, deadline: deadline,
 	}, nil
+}
+
+// claim takes the lease and returns the connection as it is under it.
+func (r *Renewer) claim(ctx context.Context, j *job) (connection.Connection, error) {
+	c, err := r.Leases.Claim(ctx, j.claim)
+	if err != nil {
+		return connection.Connection{}, err
+	}
+	j.interrupted = c.Lease.ID != ""
+	c.Fence++
+	c.Lease = connection.Lease{ID: j.claim.LeaseID, Until: j.claim.Until, SentAt: j.claim.Now}
+	return c, nil
 }
 
 // request returns the token request to send for c. It fails, with nothing
@@ -202,18 +230,41 @@ func (r *Renewer) send(ctx context.Context, j job, request func(context.Context,
 // commit stores new tokens. They are real and nobody else holds them, so the
 // write is tried until just before the deadline, on a context that no caller
 // can cancel.
-func (r *Renewer) commit(ctx context.Context, j job, c connection.Connection, tokens oauth.TokenSet) (Result, error) {
+func (r *Renewer) commit(ctx context.Context, j job, c connection.Connection, tokens oauth.TokenSet) ending {
+	before := c
 	c.StoredFence = c.Fence
 	if err := c.Accept(j.client, tokens, j.keys, r.Shards); err != nil {
-		return Failed, err
+		return ending{outcome: outcomeFailed, err: err}
 	}
-	switch err := r.keep(ctx, j, c, tokens); {
+	at := connection.SpillKey{Key: c.Key, Fence: c.Fence}
+	place, err := r.keeper().Keep(ctx, j.deadline.Add(-time.Second), at,
+		func(ctx context.Context) error { return r.store(ctx, c) },
+		func() ([]byte, error) { return spill.Seal(j.keys, at, spill.Grant{Tokens: tokens}) })
+	switch {
 	case errors.Is(err, errSuperseded):
-		return Skipped, r.superseded(ctx, j, c.Key, tokens)
-	case err != nil:
-		return Failed, fmt.Errorf("store refreshed tokens: %w", err)
+		return ending{outcome: outcomeSuperseded, err: r.superseded(ctx, j, c.Key, tokens)}
+	case err == nil:
+		r.forecast(ctx, before, c)
+		return ending{outcome: outcomeRefreshed}
 	}
-	return Refreshed, nil
+	outcome := map[spill.Place]outcome{spill.Spilled: outcomeSpilled, spill.Logged: outcomeLogged, spill.Lost: outcomeFailed}[place]
+	return ending{outcome: outcome, err: fmt.Errorf("store refreshed tokens: %w", err)}
+}
+
+// forecastTime is how long before the end of a refresh token its end is told.
+const forecastTime = 7 * 24 * time.Hour
+
+// forecast tells, once, that the new refresh token of c ends within days, so
+// that the host can ask its user in time. The refresh before has told, if its
+// token already ended so soon; what connected tells nothing.
+func (r *Renewer) forecast(ctx context.Context, before, c connection.Connection) {
+	soon := func(c connection.Connection) bool {
+		return !c.RefreshExpiresAt.IsZero() && c.RefreshExpiresAt.Sub(c.RefreshedAt) < forecastTime
+	}
+	if told := soon(before) && before.RefreshedAt.After(before.ConnectedAt); soon(c) && !told {
+		r.Log.WarnContext(ctx, "reauthorization expected", "provider", c.Provider, "connection_id", c.ConnectionID,
+			"refresh_expires_at", c.RefreshExpiresAt.UTC().Truncate(time.Second))
+	}
 }
 
 // write commits c, again and again until just before the deadline.

@@ -132,6 +132,7 @@ func TestAnIssuedTokenIsAskedForAgainWhateverTheAnswer(t *testing.T) {
 // Whatever fails, the access token stays where readers find it, and only two
 // strikes of the provider's own invalid_grant ask for a person.
 func TestAFailedRefreshTakesNothingAway(t *testing.T) {
+	const lease = attempt + allWrite + settle - time.Second
 	tests := []struct {
 		name    string
 		answer  *oauth.Error
@@ -145,9 +146,10 @@ func TestAFailedRefreshTakesNothingAway(t *testing.T) {
 		{"request time-out", &oauth.Error{Status: 408, Reason: "the provider refused"}, "http_408", false, 10 * time.Second},
 		{"firewall", &oauth.Error{Status: 403, Reason: "the provider refused"}, "http_403", false, 10 * time.Second},
 		{"unknown error", &oauth.Error{Status: 400, Code: "unrecognized_error"}, "unrecognized_error", false, 10 * time.Second},
-		{"no answer", &oauth.Error{Reason: "no answer"}, "", true, 0},
-		{"server error", &oauth.Error{Status: 503, Reason: "the provider refused"}, "", true, 0},
-		{"a 200 that is HTML", &oauth.Error{Status: 200, Reason: "the answer is HTML"}, "", true, 0},
+		{"no answer", &oauth.Error{Reason: "no answer"}, "no_answer", true, lease},
+		{"server error", &oauth.Error{Status: 503, Reason: "the provider refused"}, "http_503", true, lease},
+		{"overloaded", &oauth.Error{Status: 503, Reason: "the provider refused", RetryAfter: 20 * time.Minute}, "http_503", true, 20 * time.Minute},
+		{"a 200 that is HTML", &oauth.Error{Status: 200, Reason: "the answer is HTML"}, "http_200", true, lease},
 		{"wrong client", &oauth.Error{Status: 401, Code: "invalid_client"}, "", false, 10 * time.Second},
 		{"wrong scope", &oauth.Error{Status: 400, Code: "invalid_scope"}, "", false, 10 * time.Second},
 		{"redirect", &oauth.Error{Status: 302, Reason: "the provider refused"}, "", false, 10 * time.Second},
@@ -170,10 +172,10 @@ func TestAFailedRefreshTakesNothingAway(t *testing.T) {
 				if c.Failure.Code != tt.code || (tt.code != "") != (c.Failure.Count == 1) {
 					t.Errorf("failure = %+v, want code %q", c.Failure, tt.code)
 				}
-				if c.Lease.Held(time.Now()) != tt.held {
-					t.Errorf("lease held = %v, want %v", !tt.held, tt.held)
+				if c.Lease.Held(time.Now()) != tt.held || (tt.held && c.Lease.Until.After(c.Due.At)) {
+					t.Errorf("lease held = %v, want %v, and not beyond the next refresh", c.Lease.Held(time.Now()), tt.held)
 				}
-				if wait := c.Due.At.Sub(time.Now().Truncate(time.Second)); !tt.held && wait < tt.minWait {
+				if wait := c.Due.At.Sub(time.Now().Truncate(time.Second)); wait < tt.minWait {
 					t.Errorf("due again in %v, want at least %v", wait, tt.minWait)
 				}
 				if wait := time.Until(c.Due.At); wait > 2*time.Hour {

@@ -39,7 +39,8 @@ var allowed = map[string][]string{
 	"internal/authrequest": base,
 	"internal/authorize":   append(base, "internal/web", "internal/authrequest", "pkg/connect"),
 	"internal/callback":    append(base, "internal/web", "internal/authrequest"),
-	"internal/refresh":     base,
+	"internal/spill":       base,
+	"internal/refresh":     append(base, "internal/spill"),
 	"internal/connections": base,
 
 	"internal/dynamo":         base,

@@ -74,7 +74,7 @@ func (m Machine) Renewer(store *dynamo.Store, s *secrets.Store, tokens *oauth.To
 		return nil, err
 	}
 	return &refresh.Renewer{
-		Leases: store, Secrets: s, Tokens: tokens, Spill: &secrets.Spill{API: client, Prefix: m.Settings.RescueSecrets},
+		Leases: store, Breakers: store, Secrets: s, Tokens: tokens, Spill: &secrets.Spill{API: client, Prefix: m.Settings.RescueSecrets},
 		Shards: m.Settings.DueShards, NewID: crand.Text, Random: m.Random, Now: m.Now, Log: m.Log,
 	}, nil
 }

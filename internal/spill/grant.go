@@ -1,0 +1,86 @@
+package spill
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/evergrant/evergrant/internal/connection"
+	"github.com/evergrant/evergrant/internal/oauth"
+	"github.com/evergrant/evergrant/internal/seal"
+)
+
+// A Grant is what a spill holds. Of a refresh that is Tokens alone; the rest is
+// what a new connection has beside its tokens.
+type Grant struct {
+	Tokens      oauth.TokenSet
+	ClientID    string
+	Environment string
+	RequestID   string
+}
+
+// KeyOf returns the key of the spill of a new grant.
+func KeyOf(k connection.Key, tokens oauth.TokenSet) connection.SpillKey {
+	return connection.SpillKey{Key: k, Grant: tokens.IssuedAt.UnixNano()}
+}
+
+// wireGrant is the form of a Grant inside a spill.
+type wireGrant struct {
+	AccessToken      string            `json:"access_token"`
+	TokenType        string            `json:"token_type"`
+	RefreshToken     string            `json:"refresh_token,omitempty"`
+	Scopes           []string          `json:"scopes,omitempty"`
+	IssuedAt         time.Time         `json:"issued_at"`
+	ExpiresAt        time.Time         `json:"expires_at,omitzero"`
+	RefreshExpiresAt time.Time         `json:"refresh_expires_at,omitzero"`
+	Issued           bool              `json:"issued,omitempty"`
+	AccountID        string            `json:"account_id,omitempty"`
+	AccountLabel     string            `json:"account_label,omitempty"`
+	Metadata         map[string]string `json:"metadata,omitempty"`
+	ClientID         string            `json:"client_id,omitempty"`
+	Environment      string            `json:"environment,omitempty"`
+	RequestID        string            `json:"request_id,omitempty"`
+}
+
+// purpose is what a spill is bound to: its whole key.
+func purpose(at connection.SpillKey) string {
+	return "spill\x00" + at.ConnectionID + "\x00" + at.Provider + "\x00" + strconv.FormatInt(at.Fence, 10) + "\x00" + strconv.FormatInt(at.Grant, 10)
+}
+
+// Seal returns g as it is kept at a key. It opens nowhere else.
+func Seal(keys seal.Keys, at connection.SpillKey, g Grant) ([]byte, error) {
+	t := g.Tokens
+	plain, err := json.Marshal(wireGrant{
+		AccessToken: t.AccessToken.Reveal(), TokenType: t.TokenType, RefreshToken: t.RefreshToken.Reveal(), Scopes: t.Scopes,
+		IssuedAt: t.IssuedAt, ExpiresAt: t.ExpiresAt, RefreshExpiresAt: t.RefreshExpiresAt, Issued: t.Issued,
+		AccountID: t.Account.ID, AccountLabel: t.Account.Label, Metadata: t.Metadata,
+		ClientID: g.ClientID, Environment: g.Environment, RequestID: g.RequestID,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("marshal spill: %w", err)
+	}
+	return keys.Seal(purpose(at), plain)
+}
+
+// Open returns what Seal made for the same key. It is seal.ErrNotOpened for any
+// other.
+func Open(keys seal.Keys, at connection.SpillKey, sealed []byte) (Grant, error) {
+	plain, err := keys.Open(purpose(at), sealed)
+	if err != nil {
+		return Grant{}, err
+	}
+	var w wireGrant
+	if err := json.Unmarshal(plain, &w); err != nil {
+		return Grant{}, errors.New("spill is not what was put there")
+	}
+	return Grant{
+		Tokens: oauth.TokenSet{
+			AccessToken: oauth.Secret(w.AccessToken), TokenType: w.TokenType, RefreshToken: oauth.Secret(w.RefreshToken), Scopes: w.Scopes,
+			IssuedAt: w.IssuedAt, ExpiresAt: w.ExpiresAt, RefreshExpiresAt: w.RefreshExpiresAt, Issued: w.Issued,
+			Account: oauth.Account{ID: w.AccountID, Label: w.AccountLabel}, Metadata: w.Metadata,
+		},
+		ClientID: w.ClientID, Environment: w.Environment, RequestID: w.RequestID,
+	}, nil
+}
