@@ -33,6 +33,12 @@ type Writer interface {
 	Disconnect(ctx context.Context, k connection.Key, now time.Time) (old connection.Connection, err error)
 }
 
+// Breakers tells how a provider fares. See the conformance suite for the
+// promises.
+type Breakers interface {
+	GetBreaker(ctx context.Context, provider string) (connection.Breaker, error)
+}
+
 // Secrets is what the control plane needs of the secret store.
 type Secrets interface {
 	oauth.Credentials
@@ -49,12 +55,14 @@ type Tokens interface {
 
 // A Handler serves direct invocations. Every field is required.
 type Handler struct {
-	Reader  Reader
-	Writer  Writer
-	Secrets Secrets
-	Tokens  Tokens
+	Reader   Reader
+	Writer   Writer
+	Breakers Breakers
+	Secrets  Secrets
+	Tokens   Tokens
 	// Renew refreshes a connection whose tokens are still those of storedFence.
-	// It reports no error where somebody else is at it or was first.
+	// It reports no error where somebody else is at it or was first, and logs
+	// those that it reports.
 	Renew  func(ctx context.Context, k connection.Key, storedFence int64) error
 	Shards int            // of the due index
 	Random func() float64 // in [0, 1): jitter
@@ -111,6 +119,9 @@ func (h *Handler) Handle(ctx context.Context, raw json.RawMessage) (Response, er
 	resp, err := h.serve(ctx, req)
 	if err != nil {
 		e := errorFor(err)
+		if told := new(toldError); errors.As(err, &told) {
+			return Response{Error: e}, nil
+		}
 		h.Log.WarnContext(ctx, "not done", "action", req.Action, "connection_id", req.ConnectionID, "provider", req.Provider, "type", e.Type, "err", err)
 		return Response{Error: e}, nil
 	}
@@ -223,6 +234,12 @@ func (h *Handler) revoke(ctx context.Context, c connection.Connection) {
 		h.Log.WarnContext(ctx, "not revoked at the provider", "provider", c.Provider, "connection_id", c.ConnectionID, "err", err)
 	}
 }
+
+// A toldError is one that was logged where it happened.
+type toldError struct{ error }
+
+// Unwrap returns the error itself.
+func (e *toldError) Unwrap() error { return e.error }
 
 // invalid returns the error of a request that the caller must change.
 func invalid(detail string) *Error { return &Error{Type: "invalid_request", Detail: detail} }

@@ -104,11 +104,11 @@ func newFixture(t *testing.T) *fixture {
 		}
 	}()
 	renewer := &refresh.Renewer{
-		Leases: f.store, Secrets: f.secrets, Tokens: f.endpoint, Shards: 4,
+		Leases: f.store, Breakers: f.store, Secrets: f.secrets, Tokens: f.endpoint, Shards: 4,
 		NewID: func() string { return <-ids }, Random: random, Now: time.Now, Log: log,
 	}
 	f.Handler = &Handler{
-		Reader: f.store, Writer: f.store, Secrets: f.secrets, Tokens: f.endpoint,
+		Reader: f.store, Writer: f.store, Breakers: f.store, Secrets: f.secrets, Tokens: f.endpoint,
 		Renew: func(ctx context.Context, k connection.Key, storedFence int64) error {
 			_, err := renewer.Renew(ctx, k, storedFence)
 			return err
@@ -358,20 +358,82 @@ func TestReadersLeaveAFailingProviderAlone(t *testing.T) {
 	})
 }
 
+// A provider whose breaker is open is left alone by readers of connections that
+// have not failed, too. To know nothing of it is no reason to wait.
+func TestReadersLeaveAProviderAloneWhoseBreakerIsOpen(t *testing.T) {
+	tests := []struct {
+		name, args string
+		open       time.Duration
+		unreadable bool
+		sent       int
+	}{
+		{"a reader", `,"token_sha256":"` + sha("access-0") + `"`, time.Minute, false, 0},
+		{"a reader who needs time", `,"min_ttl":86400`, time.Minute, false, 0},
+		{"a reader, later", `,"min_ttl":86400`, 0, false, 1},
+		{"a reader, and the breaker cannot be read", `,"min_ttl":86400`, time.Minute, true, 1},
+		{"a person", ``, time.Minute, false, 1},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, f *fixture) {
+				f.connect(t, "acct_42", "whiplash")
+				if err := f.store.SetBreaker(t.Context(), "whiplash", connection.Breaker{OpenUntil: time.Now().Add(tt.open), Opened: 1}); err != nil {
+					t.Fatal(err)
+				}
+				if tt.unreadable {
+					f.Breakers = unreadable{}
+				}
+				resp, raw := f.do(t, `{"action":"refresh","connection_id":"acct_42","provider":"whiplash"%s}`, tt.args)
+				if len(f.endpoint.sent) != tt.sent || (resp.Error == nil) != (tt.sent == 1) {
+					t.Errorf("%d token requests, want %d: %s", len(f.endpoint.sent), tt.sent, raw)
+				}
+			})
+		})
+	}
+}
+
+// unreadable is a store out of reach.
+type unreadable struct{}
+
+func (unreadable) GetBreaker(context.Context, string) (connection.Breaker, error) {
+	return connection.Breaker{}, errors.New("out of reach")
+}
+
+// The refresh logs its own failure: once is enough.
+func TestAFailedRefreshIsLoggedOnce(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fixture) {
+		f.connect(t, "acct_42", "whiplash")
+		f.endpoint.err = &oauth.Error{Status: 503, Reason: "the provider refused"}
+		f.do(t, `{"action":"refresh","connection_id":"acct_42","provider":"whiplash"}`)
+		if n := strings.Count(f.log.String(), "\n"); n != 1 || !strings.Contains(f.log.String(), "msg=refresh ") {
+			t.Errorf("%d lines: %s", n, f.log)
+		}
+		f.do(t, `{"action":"refresh","connection_id":"nobody","provider":"whiplash"}`)
+		if !strings.Contains(f.log.String(), `msg="not done"`) {
+			t.Errorf("a failure of its own is not logged: %s", f.log)
+		}
+	})
+}
+
 // Nobody waits for an answer that cannot come any more, and nobody whose token
 // still works waits for long.
 func TestACallerDoesNotWaitForAnAnswerThatIsLost(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fixture) {
 		f.connect(t, "acct_42", "whiplash")
 		f.endpoint.err = &oauth.Error{Reason: "no answer"}
-		f.do(t, "%s", eventFile(t, "connections-refresh.json"))
+		const asked = `{"action":"refresh","connection_id":"acct_42","provider":"whiplash"}`
+		f.do(t, asked)
 		start := time.Now()
-		if resp, raw := f.do(t, "%s", eventFile(t, "connections-refresh.json")); resp.Error == nil || resp.Error.Type != "busy" || time.Since(start) > briefly+time.Second {
+		if resp, raw := f.do(t, asked); resp.Error == nil || resp.Error.Type != "busy" || time.Since(start) > briefly+time.Second {
 			t.Errorf("%s after %v", raw, time.Since(start))
+		}
+		start = time.Now()
+		if resp, raw := f.do(t, "%s", eventFile(t, "connections-refresh.json")); resp.Error == nil || resp.Error.Type != "provider_unavailable" || time.Since(start) > 0 {
+			t.Errorf("a reader is told %s after %v", raw, time.Since(start))
 		}
 		<-time.After(answersUntil)
 		start = time.Now()
-		if resp, raw := f.do(t, "%s", eventFile(t, "connections-refresh.json")); resp.Error == nil || resp.Error.Type != "provider_unavailable" || time.Since(start) > time.Second {
+		if resp, raw := f.do(t, asked); resp.Error == nil || resp.Error.Type != "provider_unavailable" || time.Since(start) > time.Second {
 			t.Errorf("%s after %v", raw, time.Since(start))
 		}
 	})

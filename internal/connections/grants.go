@@ -50,11 +50,11 @@ func (h *Handler) refresh(ctx context.Context, k connection.Key, req Request) (c
 	case len(c.SealedRefreshToken) == 0 && !c.Issued:
 		return connection.Connection{}, &Error{Type: "not_refreshable", Detail: "the provider gave nothing to refresh this connection with: connect again when its token ends"}
 	}
-	if h.pausing(c, req) {
-		return connection.Connection{}, &Error{Type: "provider_unavailable", Detail: "the last refresh of this connection failed and the next one is due later: try again then"}
+	if h.pausing(ctx, c, req) {
+		return connection.Connection{}, &Error{Type: "provider_unavailable", Detail: "the last refreshes of this connection or at this provider failed and the next one is due later: try again then"}
 	}
 	if err := h.Renew(ctx, k, c.StoredFence); err != nil {
-		return connection.Connection{}, fmt.Errorf("refresh: %w", err)
+		return connection.Connection{}, &toldError{fmt.Errorf("refresh: %w", err)}
 	}
 	return h.await(ctx, k, c.StoredFence)
 }
@@ -73,11 +73,23 @@ func (h *Handler) needed(c connection.Connection, req Request) bool {
 	return true
 }
 
-// pausing reports whether c waits after a failed refresh, so that a storm of
-// readers does not ask a provider that has asked for a pause. A bare refresh,
-// which a person has asked for, goes through.
-func (h *Handler) pausing(c connection.Connection, req Request) bool {
-	return (req.TokenSHA256 != "" || req.MinTTL > 0) && c.Failure.Count > 0 && h.Now().Before(c.Due.At)
+// pausing reports whether c waits after a failed refresh, or its provider after
+// those of others, so that a storm of readers does not ask a provider that has
+// asked for a pause. A bare refresh, which a person has asked for, goes through.
+// A breaker that cannot be read pauses nobody.
+func (h *Handler) pausing(ctx context.Context, c connection.Connection, req Request) bool {
+	if req.TokenSHA256 == "" && req.MinTTL == 0 {
+		return false
+	}
+	now := h.Now()
+	if c.Failure.Count > 0 && now.Before(c.Due.At) {
+		return true
+	}
+	breaker, err := h.Breakers.GetBreaker(ctx, c.Provider)
+	if err != nil {
+		h.Log.WarnContext(ctx, "breaker not read, taken for closed", "provider", c.Provider, "err", err)
+	}
+	return err == nil && breaker.Open(now)
 }
 
 // await returns the connection once its tokens are no longer those of

@@ -85,8 +85,8 @@ func newWorld(t *testing.T, life time.Duration) *world {
 	}
 	w := &world{store: new(connectiontest.Memory), provider: new(provider)}
 	v, half, log := vault{keys}, func() float64 { return 0.5 }, slog.New(slog.DiscardHandler)
-	renewer := &refresh.Renewer{Leases: w.store, Secrets: v, Tokens: w.provider, Shards: 4, NewID: rand.Text, Random: half, Now: time.Now, Log: log}
-	w.handler = &connections.Handler{Reader: w.store, Writer: w.store, Secrets: v, Tokens: w.provider, Shards: 4, Random: half, Now: time.Now, Log: log,
+	renewer := &refresh.Renewer{Leases: w.store, Breakers: w.store, Secrets: v, Tokens: w.provider, Shards: 4, NewID: rand.Text, Random: half, Now: time.Now, Log: log}
+	w.handler = &connections.Handler{Reader: w.store, Writer: w.store, Breakers: w.store, Secrets: v, Tokens: w.provider, Shards: 4, Random: half, Now: time.Now, Log: log,
 		Renew: func(ctx context.Context, k connection.Key, fence int64) error {
 			_, err := renewer.Renew(ctx, k, fence)
 			return err
