@@ -37,7 +37,7 @@ func (c *ticketClaims) UnmarshalJSON(b []byte) error {
 	}
 	for name, to := range map[string]**jwt.NumericDate{"exp": &c.ExpiresAt, "iat": &c.IssuedAt, "nbf": &c.NotBefore} {
 		var seconds *float64
-		if err := read(claims[name], &seconds); err != nil || seconds != nil && (*seconds < 0 || *seconds > maxTime) {
+		if err := read(claims[name], &seconds); err != nil || seconds != nil && *seconds > maxTime {
 			return fmt.Errorf("%s is not a time", name)
 		}
 		if seconds != nil {
@@ -48,7 +48,7 @@ func (c *ticketClaims) UnmarshalJSON(b []byte) error {
 }
 
 // maxTime is the last time that a ticket may name, in Unix seconds: the end of
-// the year 9999. Much larger ones overflow, not the same way on every machine.
+// the year 9999. Much larger ones overflow, and are then in the past.
 const maxTime = 253402300799
 
 // readParams reads the object of strings that params is.

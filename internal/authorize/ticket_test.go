@@ -96,6 +96,8 @@ func TestTicketClaims(t *testing.T) {
 		{"issued in the future beyond the skew", times(time.Minute+time.Second, 5*time.Minute), 403},
 		{"not before some future", set("nbf", at(2*time.Minute)), 403},
 		{"not before the past", set("nbf", at(-2*time.Minute)), 302},
+		{"not before a time that overflows", set("nbf", 1e300), 403},
+		{"not before a time that nearly overflows", set("nbf", 9.2e18), 403},
 		{"nbf no time", set("nbf", "noon"), 403},
 		{"jti missing", drop("jti"), 403},
 		{"jti empty", set("jti", ""), 403},
