@@ -38,11 +38,12 @@ func newHandler(log *slog.Logger) (*refresh.Handler, error) {
 	secrets, err1 := m.Secrets()
 	store, err2 := m.Store()
 	renewer, err3 := m.Renewer(store, secrets, m.Tokens())
-	if err := errors.Join(err1, err2, err3); err != nil {
+	queue, err4 := m.Queue()
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return nil, err
 	}
 	return &refresh.Handler{
-		Index: store, Sweeps: store, Providers: store, Clients: secrets, Renew: renewer.Renew,
+		Index: store, Sweeps: store, Providers: store, Clients: secrets, Queue: queue, Renew: renewer.Renew,
 		Shards: s.DueShards, Concurrency: s.RefreshConcurrency, NewID: crand.Text, Random: rand.Float64, Now: time.Now, Log: log,
 	}, nil
 }

@@ -106,17 +106,17 @@ func (h *Handler) Handle(ctx context.Context, raw json.RawMessage) (any, error) 
 	return h.sweep(ctx)
 }
 
-// leastTimeout is the shortest time-out of the function that leaves time to
-// find what is due and to finish a refresh of it.
-const leastTimeout = attempt + 5*time.Second
+// LeastTimeout is the shortest time-out of a function that leaves time to find
+// what is to be refreshed and to finish one refresh.
+const LeastTimeout = attempt + 5*time.Second
 
 // checkTimeout returns an error where no refresh could ever be finished: that
 // must not look like a sweep that found nothing to do.
 func (h *Handler) checkTimeout(ctx context.Context) error {
 	deadline, ok := ctx.Deadline()
-	if left := deadline.Sub(h.Now()); ok && left < leastTimeout-time.Second {
+	if left := deadline.Sub(h.Now()); ok && left < LeastTimeout-time.Second {
 		return fmt.Errorf("%w: %v are left of the invocation: set Timeout of RefreshFunction to at least %d seconds",
-			ErrNoTime, left.Round(time.Second), int(leastTimeout.Seconds()))
+			ErrNoTime, left.Round(time.Second), int(LeastTimeout.Seconds()))
 	}
 	return nil
 }

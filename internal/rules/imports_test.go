@@ -45,13 +45,14 @@ var allowed = map[string][]string{
 
 	"internal/dynamo":         base,
 	"internal/bolt":           base,
+	"internal/queue":          {},
 	"internal/secrets":        base,
 	"internal/connectiontest": base,
 	"internal/dynamotest":     append(base, "internal/template", "internal/dynamo"),
 	"internal/refreshmodel":   {},
 	"internal/lambdatest":     {"internal/dynamotest", "internal/simulator", "internal/template"},
 
-	"internal/wiring": append(base, "internal/refresh", "internal/awsenv", "internal/secrets", "internal/settings", "internal/dynamo"),
+	"internal/wiring": append(base, "internal/refresh", "internal/awsenv", "internal/secrets", "internal/settings", "internal/dynamo", "internal/queue"),
 
 	"functions/authorize":   {"internal/authorize", "internal/awsenv", "internal/settings", "internal/wiring"},
 	"functions/callback":    {"internal/callback", "internal/awsenv", "internal/settings", "internal/wiring"},

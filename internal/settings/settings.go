@@ -28,6 +28,7 @@ type Settings struct {
 	ReturnOrigins         []string
 	AllowUnsignedConnect  bool
 	AllowPrivateProviders bool
+	ShardQueueURL         string // "": the sweep does all work itself
 	DueShards             int
 	RefreshConcurrency    int
 }
@@ -52,7 +53,7 @@ func (f Function) Names() []string {
 	case Callback:
 		return append(common, "CONNECTIONS_TABLE", "STATE_TABLE", "PUBLIC_URL", "COMPLETION_URL", "DUE_SHARDS")
 	case Refresh:
-		return append(common, "CONNECTIONS_TABLE", "STATE_TABLE", "RESCUE_SECRETS", "DUE_SHARDS", "REFRESH_CONCURRENCY")
+		return append(common, "CONNECTIONS_TABLE", "STATE_TABLE", "RESCUE_SECRETS", "DUE_SHARDS", "REFRESH_CONCURRENCY", "SHARD_QUEUE_URL")
 	case Connections:
 		return append(common, "CONNECTIONS_TABLE", "STATE_TABLE", "RESCUE_SECRETS", "DUE_SHARDS")
 	}
@@ -91,6 +92,7 @@ var readers = map[string]func(s *Settings, v string) error{
 	"RETURN_ORIGINS":          func(s *Settings, v string) error { return origins(&s.ReturnOrigins, v) },
 	"ALLOW_UNSIGNED_CONNECT":  func(s *Settings, v string) error { return boolean(&s.AllowUnsignedConnect, v) },
 	"ALLOW_PRIVATE_PROVIDERS": func(s *Settings, v string) error { return boolean(&s.AllowPrivateProviders, v) },
+	"SHARD_QUEUE_URL":         func(s *Settings, v string) error { return queueURL(&s.ShardQueueURL, v) },
 	"DUE_SHARDS":              func(s *Settings, v string) error { return number(&s.DueShards, v, 4, 1024) },
 	"REFRESH_CONCURRENCY":     func(s *Settings, v string) error { return number(&s.RefreshConcurrency, v, 128, 4096) },
 }
@@ -149,6 +151,15 @@ func webURL(to *string, v string) error {
 		return fmt.Errorf("is %q: write a URL such as https://connect.example.com", v)
 	}
 	*to = strings.TrimSuffix(u.String(), "/")
+	return nil
+}
+
+// queueURL takes the URL of an SQS queue.
+func queueURL(to *string, v string) error {
+	u, err := url.Parse(v)
+	if err != nil || webURL(to, v) != nil || (v != "" && len(u.Path) < 2) {
+		return fmt.Errorf("is %q: write the URL of an SQS queue, such as https://sqs.eu-central-1.amazonaws.com/123456789012/shards", v)
+	}
 	return nil
 }
 

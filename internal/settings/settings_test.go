@@ -18,6 +18,7 @@ func whole() map[string]string {
 		"CONNECT_SECRET": "connect", "RESCUE_SECRETS": "stack/rescue/", "PUBLIC_URL": "https://connect.example.com",
 		"COMPLETION_URL": "https://app.example.com/complete", "RETURN_ORIGINS": "https://app.example.com,https://admin.example.com",
 		"ALLOW_UNSIGNED_CONNECT": "true", "ALLOW_PRIVATE_PROVIDERS": "true", "DUE_SHARDS": "8", "REFRESH_CONCURRENCY": "64",
+		"SHARD_QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/123456789012/shards",
 	}
 }
 
@@ -33,7 +34,7 @@ func TestLoadReadsWhatTheFunctionNames(t *testing.T) {
 		Callback: {ProviderSecrets: "stack/providers/", SealSecret: "seal", ConnectionsTable: "connections", StateTable: "state",
 			PublicURL: "https://connect.example.com", CompletionURL: "https://app.example.com/complete", DueShards: 8, AllowPrivateProviders: true},
 		Refresh: {ProviderSecrets: "stack/providers/", SealSecret: "seal", ConnectionsTable: "connections", StateTable: "state", RescueSecrets: "stack/rescue/",
-			DueShards: 8, RefreshConcurrency: 64, AllowPrivateProviders: true},
+			DueShards: 8, RefreshConcurrency: 64, AllowPrivateProviders: true, ShardQueueURL: "https://sqs.eu-central-1.amazonaws.com/123456789012/shards"},
 		Connections: {ProviderSecrets: "stack/providers/", SealSecret: "seal", ConnectionsTable: "connections", StateTable: "state", RescueSecrets: "stack/rescue/", DueShards: 8, AllowPrivateProviders: true},
 	}
 	for _, f := range functions {
@@ -112,6 +113,7 @@ func TestAMalformedSettingStopsTheStart(t *testing.T) {
 	booleans := []string{"yes", "1", "TRUE", "True", "truе"} // the last e is Cyrillic
 	malformed := map[string][]string{
 		"PUBLIC_URL": urls, "COMPLETION_URL": urls,
+		"SHARD_QUEUE_URL": append(urls, "https://sqs.eu-central-1.amazonaws.com", "https://sqs.eu-central-1.amazonaws.com/", "arn:aws:sqs:eu-central-1:123456789012:shards"),
 		"RETURN_ORIGINS": {
 			"app.example.com", "http://app.example.com", "https://app.example.com/path", "https://app.example.com?x", "https://u@app.example.com", "*", "https://*.example.com",
 			"https://", "null", "https://app.example.com;https://b.example.com", "https://ok.example.com,javascript:alert(1)", "http://127.0.0.1:3000", "https://käse.example",

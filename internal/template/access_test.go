@@ -42,6 +42,10 @@ var granted = map[string][]string{
 		"secretsmanager:GetSecretValue on SealSecret",
 		"secretsmanager:GetSecretValue on " + secretsBelow + "providers/*",
 		"secretsmanager:GetSecretValue on " + secretsBelow + "rescue/*",
+		"sqs:DeleteMessage on ShardQueue.Arn",
+		"sqs:GetQueueAttributes on ShardQueue.Arn",
+		"sqs:ReceiveMessage on ShardQueue.Arn",
+		"sqs:SendMessage on ShardQueue.Arn",
 	},
 	"connections": {
 		"dynamodb:GetItem on ConnectionsTable.Arn",
@@ -72,7 +76,8 @@ type allowance struct {
 	other     []string // keys such as NotAction and NotResource
 }
 
-// allowances returns the statements of all roles that the template writes out.
+// allowances returns the statements of all roles that the template writes out,
+// those under a condition included.
 func allowances(doc map[string]any) []allowance {
 	var found []allowance
 	for id, role := range resources(doc, "AWS::IAM::Role") {
@@ -80,6 +85,9 @@ func allowances(doc map[string]any) []allowance {
 		for _, policy := range policies {
 			statements, _ := at(policy, "PolicyDocument", "Statement").([]any)
 			for _, s := range statements {
+				if branches, ok := at(s, "Fn::If").([]any); ok && len(branches) == 3 && at(branches[2], "Ref") == "AWS::NoValue" {
+					s = branches[1]
+				}
 				statement, _ := s.(map[string]any)
 				a := allowance{role: id, effect: statement["Effect"], actions: list(statement["Action"]), resources: list(statement["Resource"])}
 				for key := range statement {
@@ -202,6 +210,7 @@ func names(doc map[string]any, p *problems) {
 		"AWS::DynamoDB::Table":        "TableName",
 		"AWS::SecretsManager::Secret": "Name",
 		"AWS::Serverless::HttpApi":    "Name",
+		"AWS::SQS::Queue":             "QueueName",
 	} {
 		for id, resource := range resources(doc, kind) {
 			p.want(id+" "+property, at(resource, "Properties", property), `null`)

@@ -7,8 +7,11 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/evergrant/evergrant/internal/refresh"
 )
 
 // path is the template under test.
@@ -30,6 +33,8 @@ var rules = map[string]rule{
 	"the redirect URI has no stage in it":                     defaultStage,
 	"the access log holds no query":                           accessLog,
 	"a sweep a minute, never replayed":                        schedule,
+	"fan-out is off unless it is asked for":                   fanOutIsOptional,
+	"workers get hints, and bring broken ones back":           fanOut,
 	"the connections table is that of the contract":           connectionsTable,
 	"the state table is that of the contract":                 stateTable,
 	"connections and their keys outlive the stack":            retained,
@@ -134,6 +139,12 @@ func timeouts(doc map[string]any, p *problems) {
 		function := at(doc, "Resources", functions[word])
 		p.want(word, at(function, "Properties", "Timeout"), seconds)
 	}
+	for _, word := range []string{"refresh", "connections"} {
+		timeout, _ := strconv.Atoi(fmt.Sprint(at(doc, "Resources", functions[word], "Properties", "Timeout")))
+		if least := int(refresh.LeastTimeout.Seconds()); timeout < least {
+			p.add("%s ends after %d seconds, and may need %d for one refresh", word, timeout, least)
+		}
+	}
 }
 
 func noReserve(doc map[string]any, p *problems) {
@@ -235,6 +246,32 @@ func schedule(doc map[string]any, p *problems) {
 		`"RetryPolicy":{"MaximumEventAgeInSeconds":60,"MaximumRetryAttempts":0},"ScheduleExpression":"rate(1 minute)"}`)
 	p.want("asynchronous calls", at(refresh, "EventInvokeConfig"),
 		`{"MaximumEventAgeInSeconds":60,"MaximumRetryAttempts":0}`)
+}
+
+// fanOutIsOptional looks at all that would cost something, or fail, in a stack
+// without fan-out.
+func fanOutIsOptional(doc map[string]any, p *problems) {
+	p.want("default", at(doc, "Parameters", "FanOut", "Default"), `"false"`)
+	p.want("condition", at(doc, "Conditions", "FanOut"), `{"Fn::Equals":[{"Ref":"FanOut"},"true"]}`)
+	for _, kind := range []string{"AWS::SQS::Queue", "AWS::Lambda::EventSourceMapping"} {
+		for id, resource := range resources(doc, kind) {
+			p.want(id, at(resource, "Condition"), `"FanOut"`)
+		}
+	}
+	p.want("variable", at(doc, "Resources", "RefreshFunction", "Properties", "Environment", "Variables", "SHARD_QUEUE_URL"),
+		`{"Fn::If":["FanOut",{"Ref":"ShardQueue"},""]}`)
+}
+
+func fanOut(doc map[string]any, p *problems) {
+	p.want("queues", slices.Sorted(maps.Keys(resources(doc, "AWS::SQS::Queue"))), `["ShardDeadLetters","ShardQueue"]`)
+	p.want("mappings", slices.Sorted(maps.Keys(resources(doc, "AWS::Lambda::EventSourceMapping"))), `["ShardWorkers"]`)
+	p.want("hints", at(doc, "Resources", "ShardQueue", "Properties"), `{"MessageRetentionPeriod":3600,`+
+		`"RedrivePolicy":{"deadLetterTargetArn":{"Fn::GetAtt":["ShardDeadLetters","Arn"]},"maxReceiveCount":5},"SqsManagedSseEnabled":true,"VisibilityTimeout":360}`)
+	p.want("dead letters", at(doc, "Resources", "ShardDeadLetters", "Properties"), `{"MessageRetentionPeriod":1209600,"SqsManagedSseEnabled":true}`)
+	p.want("workers", at(doc, "Resources", "ShardWorkers", "Properties"), `{"BatchSize":1,"EventSourceArn":{"Fn::GetAtt":["ShardQueue","Arn"]},`+
+		`"FunctionName":{"Ref":"RefreshFunction"},"FunctionResponseTypes":["ReportBatchItemFailures"],"ScalingConfig":{"MaximumConcurrency":{"Ref":"FanOutWorkers"}}}`)
+	timeout, _ := json.Marshal(at(doc, "Resources", "RefreshFunction", "Properties", "Timeout"))
+	p.want("six times the function's time-out", string(timeout), `"60"`)
 }
 
 func connectionsTable(doc map[string]any, p *problems) {

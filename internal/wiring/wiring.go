@@ -13,10 +13,12 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/evergrant/evergrant/internal/awsenv"
 	"github.com/evergrant/evergrant/internal/dynamo"
 	"github.com/evergrant/evergrant/internal/oauth"
+	"github.com/evergrant/evergrant/internal/queue"
 	"github.com/evergrant/evergrant/internal/refresh"
 	"github.com/evergrant/evergrant/internal/secrets"
 	"github.com/evergrant/evergrant/internal/settings"
@@ -60,6 +62,18 @@ func (m Machine) Store() (*dynamo.Store, error) {
 		return nil, err
 	}
 	return &dynamo.Store{API: dynamodb.NewFromConfig(c), ConnectionsTable: m.Settings.ConnectionsTable, StateTable: m.Settings.StateTable}, nil
+}
+
+// Queue returns the queue of shard hints, nil where there is none.
+func (m Machine) Queue() (refresh.Queue, error) {
+	if m.Settings.ShardQueueURL == "" {
+		return nil, nil
+	}
+	c, err := awsenv.Config(m.Getenv, "SQS", m.AWS)
+	if err != nil {
+		return nil, err
+	}
+	return &queue.Queue{API: sqs.NewFromConfig(c), URL: m.Settings.ShardQueueURL}, nil
 }
 
 // Tokens returns the client of the providers.
