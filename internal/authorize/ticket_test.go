@@ -20,6 +20,8 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/evergrant/evergrant/internal/secrets"
+	"github.com/evergrant/evergrant/internal/simulator"
 	"github.com/evergrant/evergrant/pkg/connect"
 )
 
@@ -416,6 +418,55 @@ func TestASignatureIsForOneTicket(t *testing.T) {
 		dropped := maps.Clone(claims)
 		delete(dropped, name)
 		refused(name+" dropped", parts[0], write(names, dropped), parts[2])
+	}
+}
+
+// Keys rotate without a refused link: the new key is added, then it is made
+// current, then the old one goes, each step when the caches have the last one.
+func TestRotatingAConnectKey(t *testing.T) {
+	const cached = 5 * time.Minute
+	w := newWorld(t)
+	c := simulator.DefaultClient("whiplash")
+	m := &manager{values: map[string]string{
+		"p/whiplash": `{"client_id":"` + c.ID + `","client_secret":"` + c.Secret + `"}`, "seal": `{"current":"k1","k1":"` + sealKey + `"}`,
+	}}
+	w.Secrets = &secrets.Store{API: m, Prefix: "p/", Seal: "seal", Connect: "connect", Now: w.Now, Jitter: func() float64 { return 0.5 }}
+	signed := map[string]connect.Key{ // what a host may do: sign by a key, with kid or without
+		"k0": {ID: "k0", Secret: olderKey}, "k0 without kid": {Secret: olderKey}, "k1": {ID: "k1", Secret: connectKey}, "k1 without kid": {Secret: connectKey},
+	}
+	steps := []struct {
+		name, secret string
+		after        time.Duration
+		current      string
+		want         []string // whose tickets are good
+	}{
+		{"one key", `{"current":"k0","k0":"` + olderKey + `"}`, 0, "k0", []string{"k0", "k0 without kid"}},
+		{"the second is added", `{"current":"k0","k0":"` + olderKey + `","k1":"` + connectKey + `"}`, cached - 1, "k0", []string{"k0", "k0 without kid"}},
+		{"and known", `{"current":"k0","k0":"` + olderKey + `","k1":"` + connectKey + `"}`, 1, "k0", []string{"k0", "k0 without kid", "k1", "k1 without kid"}},
+		{"the second is current", `{"current":"k1","k0":"` + olderKey + `","k1":"` + connectKey + `"}`, 0, "k1", []string{"k0", "k0 without kid", "k1", "k1 without kid"}},
+		{"the first is removed", `{"current":"k1","keys":{"k1":"` + connectKey + `"}}`, cached - 1, "k1", []string{"k0", "k0 without kid", "k1", "k1 without kid"}},
+		{"and forgotten", `{"current":"k1","keys":{"k1":"` + connectKey + `"}}`, 1, "k1", []string{"k1", "k1 without kid"}},
+	}
+	for _, step := range steps {
+		m.values["connect"] = step.secret
+		w.now = w.now.Add(step.after)
+		minted, err := connect.CurrentKey([]byte(step.secret))
+		if err != nil || minted != signed[step.current] {
+			t.Errorf("%s: %v signs, %v", step.name, minted, err)
+		}
+		for name, key := range signed {
+			ticket, err := connect.Ticket{ConnectionID: "acct_42", Provider: "whiplash"}.Sign(key, w.now)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := 403
+			if slices.Contains(step.want, name) {
+				want = 302
+			}
+			if got := w.handle(w.request("whiplash", ticket)); got.StatusCode != want {
+				t.Errorf("%s, a ticket of %s: %d, want %d", step.name, name, got.StatusCode, want)
+			}
+		}
 	}
 }
 

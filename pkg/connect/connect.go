@@ -6,12 +6,14 @@
 // the browser to its link. Any JWT library makes the same; this package saves
 // the reading.
 //
-// The package reads no secret and sends nothing. Checking tickets is the work
+// CurrentKey takes the signing key from the text of the secret that holds it.
+// The package fetches no secret and sends nothing. Checking tickets is the work
 // of the authorize function.
 package connect
 
 import (
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"net/url"
 	"regexp"
@@ -31,10 +33,37 @@ const MaxLife = 15 * time.Minute
 const MinKeyLength = 32
 
 // A Key signs tickets: an entry of the secret that the deployment's
-// CONNECT_SECRET names.
+// CONNECT_SECRET names. It prints, logs and marshals without its secret.
 type Key struct {
 	ID     string // the kid header; may be empty
-	Secret string
+	Secret string `json:"-"`
+}
+
+// String names the key without its secret.
+func (k Key) String() string { return "connect key " + k.ID }
+
+// GoString returns the same as String.
+func (k Key) GoString() string { return k.String() }
+
+// CurrentKey returns the key that signs now: the current entry of secret, which
+// is the text of the secret that the deployment's CONNECT_SECRET names. It is
+// {"current":"k1","k1":"…"} or {"current":"k1","keys":{"k1":"…"}}. Read it anew
+// every few minutes, or a rotated key stays in use. The error names no key.
+func CurrentKey(secret []byte) (Key, error) {
+	var ring map[string]any
+	if err := json.Unmarshal(secret, &ring); err != nil {
+		return Key{}, errors.New("connect: the connect secret is not a JSON object")
+	}
+	entries := ring
+	if nested, ok := ring["keys"]; ok {
+		entries, _ = nested.(map[string]any)
+	}
+	id, _ := ring["current"].(string)
+	key, _ := entries[id].(string)
+	if len(key) < MinKeyLength {
+		return Key{}, errors.New(`connect: the connect secret's "current" does not name a key of 32 characters or more`)
+	}
+	return Key{ID: id, Secret: key}, nil
 }
 
 // A Ticket says who may connect what. ConnectionID and Provider are required.

@@ -1,7 +1,9 @@
 package connect
 
 import (
+	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"net/url"
 	"reflect"
 	"strings"
@@ -128,6 +130,57 @@ func TestSignRefusesWhatAuthorizeWould(t *testing.T) {
 				t.Errorf("error = %v, want one about %s", err, tt.want)
 			}
 		})
+	}
+}
+
+func TestCurrentKeyReadsBothForms(t *testing.T) {
+	const k1, k2 = "0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"
+	tests := []struct {
+		name, secret string
+		want         Key // the zero Key: an error
+	}{
+		{"as the stack makes it", `{"current":"k1","k1":"` + k1 + `"}`, Key{"k1", k1}},
+		{"nested", `{"current":"k1","keys":{"k1":"` + k1 + `"}}`, Key{"k1", k1}},
+		{"the second of two", `{"current":"k2","k1":"` + k1 + `","k2":"` + k2 + `"}`, Key{"k2", k2}},
+		{"the second of two, nested", `{"current":"k2","keys":{"k1":"` + k1 + `","k2":"` + k2 + `"}}`, Key{"k2", k2}},
+		{"more beside", `{"current":"k1","k1":"` + k1 + `","note":{"by":1}}`, Key{"k1", k1}},
+		{"nested, and another beside", `{"current":"k2","k2":"` + k2 + `","keys":{"k1":"` + k1 + `"}}`, Key{}},
+		{"keys no object", `{"current":"k1","k1":"` + k1 + `","keys":1}`, Key{}},
+		{"no current", `{"k1":"` + k1 + `"}`, Key{}},
+		{"current not there", `{"current":"k3","k1":"` + k1 + `"}`, Key{}},
+		{"current no text", `{"current":1,"1":"` + k1 + `"}`, Key{}},
+		{"current itself", `{"current":"current"}`, Key{}},
+		{"a key of 31 characters", `{"current":"k1","k1":"` + k1[1:] + `"}`, Key{}},
+		{"a key that is no text", `{"current":"k1","k1":["` + k1 + `"]}`, Key{}},
+		{"a list", `["k1","` + k1 + `"]`, Key{}},
+		{"the key alone", k1, Key{}},
+		{"null", "null", Key{}},
+		{"nothing", "", Key{}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := CurrentKey([]byte(tt.secret))
+			if got != tt.want || (err == nil) != (tt.want != Key{}) {
+				t.Errorf("got %q, %v", got.ID, err)
+			}
+			if err != nil && strings.Contains(err.Error(), k1[1:]) {
+				t.Errorf("the error shows the key: %v", err)
+			}
+		})
+	}
+}
+
+func TestAKeyIsNotPrinted(t *testing.T) {
+	if text, err := json.Marshal(key); err != nil || string(text) != `{"ID":"k1"}` {
+		t.Errorf("%s, %v", text, err)
+	}
+	for _, format := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
+		for _, v := range []any{key, &key, []Key{key}, struct{ K Key }{key}} {
+			text := fmt.Sprintf(format, v)
+			if strings.Contains(text, key.Secret) || strings.Contains(text, hex.EncodeToString([]byte(key.Secret))) {
+				t.Errorf("%s of a %T shows the key: %s", format, v, text)
+			}
+		}
 	}
 }
 

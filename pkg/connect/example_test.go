@@ -11,7 +11,13 @@ import (
 // A signed-in user of shop acct_42 clicks "connect": make a ticket for that
 // shop and send the browser to its link.
 func ExampleTicket_Link() {
-	key := connect.Key{ID: "k1", Secret: "from the secret that CONNECT_SECRET names"}
+	// The text of the secret that CONNECT_SECRET names, from Secrets Manager.
+	secret := []byte(`{"current":"k1","k1":"0123456789abcdef0123456789abcdef"}`)
+	key, err := connect.CurrentKey(secret)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
 	ticket := connect.Ticket{
 		ConnectionID: "acct_42",
 		Provider:     "whatnot",
