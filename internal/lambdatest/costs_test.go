@@ -14,6 +14,10 @@ var (
 		"Query ConnectionsTable/due", "Query ConnectionsTable/due", "Query ConnectionsTable/due", "Query ConnectionsTable/due", // a shard each
 		"UpdateItem StateTable",
 	}
+	// Once for each provider that has something due, however much: the breaker,
+	// and the count of answers. The first count of an hour takes three tries.
+	breaker    = []string{"GetItem StateTable"}
+	count      = []string{"UpdateItem StateTable"}
 	oneRefresh = []string{"UpdateItem ConnectionsTable", "UpdateItem ConnectionsTable"} // claim, commit
 	oneConnect = []string{"UpdateItem StateTable", "UpdateItem ConnectionsTable"}       // claim, store
 )
@@ -128,12 +132,16 @@ func TestARefreshMakesTwoWritesAndNoReadBesidesTheSweep(t *testing.T) {
 	d.sweep()
 	d.took("an idle sweep", idleSweep, nil)
 	secrets := []string{"GetSecretValue whiplash", "GetSecretValue SealSecret"}
-	for _, doing := range []string{"the first refresh", "a warm refresh", "a second warm refresh"} {
+	for i, doing := range []string{"the first refresh", "a warm refresh", "a second warm refresh"} {
 		d.makeDue(connectionID, "whiplash", "3")
 		if s := d.sweep(); s != (summary{Due: 1, Refreshed: 1}) {
 			t.Fatalf("sweep = %+v", s)
 		}
-		d.took(doing, slices.Insert(slices.Clone(idleSweep), len(idleSweep)-1, oneRefresh...), secrets)
+		counts := count
+		if i == 0 {
+			counts = slices.Repeat(count, 3)
+		}
+		d.took(doing, slices.Insert(slices.Clone(idleSweep), len(idleSweep)-1, slices.Concat(breaker, oneRefresh, counts)...), secrets)
 		secrets = nil
 	}
 }

@@ -181,6 +181,7 @@ func (w *World) Environment(t testing.TB, function string) map[string]string {
 		"ALLOW_PRIVATE_PROVIDERS":          "true", // the providers are on this machine
 		"AWS_ENDPOINT_URL_DYNAMODB":        w.DynamoDB.URL,
 		"AWS_ENDPOINT_URL_SECRETS_MANAGER": w.Secrets.URL,
+		"AWS_ENDPOINT_URL_SQS":             secretsManager(t), // moto plays both
 	}
 	for _, name := range names[function] {
 		value, ok := w.values[name]
