@@ -145,7 +145,7 @@ func (s *Store) GetRequest(ctx context.Context, id, stateID string) (r connectio
 // it.
 func (s *Store) TakeSweep(ctx context.Context, sweep connection.Sweep) (generations []int, err error) {
 	err = s.changeState(ctx, "take the sweep lease", sweepID(sweep.Name), func(row *stateRow) error {
-		if row.LeaseID != "" && row.LeaseID != sweep.ID && row.LeaseUntil > secondsOf(sweep.Now) {
+		if row.LeaseID != sweep.ID && row.LeaseUntil > secondsOf(sweep.Now) {
 			return connection.ErrConflict
 		}
 		row.LeaseID, row.LeaseUntil = sweep.ID, secondsOf(sweep.Until)

@@ -19,6 +19,7 @@ var claims = []promise{
 	{"what is not active is not claimed", testClaimNeedsActive},
 	{"what is not there is not claimed and not made", testClaimNeedsConnection},
 	{"a claim for stored tokens needs no due time", testClaimForStoredTokens},
+	{"a claim for stored tokens takes a lease that ran out", testClaimForStoredTokensAfterLease},
 	{"a claim for stored tokens needs these tokens", testClaimForOtherTokens},
 	{"a claim for stored tokens respects a lease and a status", testClaimForStoredTokensOfNoUse},
 }
@@ -156,6 +157,17 @@ func testClaimForStoredTokens(t *testing.T, s Store) {
 		if got := get(t, s, c.Key); got.Due != c.Due || got.Fence != 2 {
 			t.Errorf("due = %v, fence = %d, want %v, 2", got.Due, got.Fence, c.Due)
 		}
+	}
+}
+
+func testClaimForStoredTokensAfterLease(t *testing.T, s Store) {
+	connect(t, s, full(whole))
+	claim(t, s, whole, "lease-1")
+	cl := forTokens(whole, 1)
+	cl.Now = noon.Add(leaseTime)
+	old, err := s.Claim(t.Context(), cl)
+	if err != nil || old.Lease.ID != "lease-1" {
+		t.Errorf("Claim when the lease ends = %v, %v, want the lease that ran out", old.Lease, err)
 	}
 }
 

@@ -18,7 +18,7 @@ var requests = []promise{
 	{"a denial leaves the ticket to other states", testDenyRequest},
 	{"a denied state cannot claim", testDeniedCannotClaim},
 	{"a state that has claimed cannot be denied", testClaimedCannotBeDenied},
-	{"a denial does not move the end of a claim", testDenialKeepsTheEnd},
+	{"a denial does not move the end of what was there", testDenialKeepsTheEnd},
 	{"a claim and a denial of one state have one winner", testClaimOrDenial},
 	{"a finished request keeps its outcome", testFinishRequest},
 	{"only the state that claimed finishes", testFinishRequestOfOther},
@@ -145,6 +145,15 @@ func testDenialKeepsTheEnd(t *testing.T, s Store) {
 	ok(t, "DenyRequest", s.DenyRequest(t.Context(), early))
 	sees(t, s, "a", ticket("a"))
 	sees(t, s, "b", denied("b"))
+
+	first, second := ticket("a"), early
+	first.ID, second.ID = "ticket#2", "ticket#2"
+	ok(t, "DenyRequest", s.DenyRequest(t.Context(), first))
+	ok(t, "DenyRequest", s.DenyRequest(t.Context(), second))
+	first.Outcome = connection.Denied
+	if got, err := s.GetRequest(t.Context(), "ticket#2", "a"); err != nil || got != first {
+		t.Errorf("after a second denial: %+v, %v, want %+v", got, err, first)
+	}
 }
 
 func testClaimOrDenial(t *testing.T, s Store) {

@@ -153,6 +153,69 @@ func TestHowManyCallsProvidersCost(t *testing.T) {
 	}
 }
 
+// overtaken lets somebody else act before its n-th write.
+type overtaken struct {
+	dynamo.API
+	n   int
+	act func()
+}
+
+func (o *overtaken) UpdateItem(ctx context.Context, in *dynamodb.UpdateItemInput, opts ...func(*dynamodb.Options)) (*dynamodb.UpdateItemOutput, error) {
+	if o.n--; o.n == 0 {
+		o.act()
+	}
+	return o.API.UpdateItem(ctx, in, opts...)
+}
+
+// Both take several writes, so somebody else may come between any two.
+func TestWhoIsOvertakenLosesNoCountAndNoTime(t *testing.T) {
+	for _, before := range []int{0, 1, 9} { // hours ago, 0 for never
+		for n := range 4 {
+			st := open(t)
+			count := func(st *dynamo.Store, hours int) connection.Breaker {
+				now := epoch.Add(time.Duration(hours) * time.Hour)
+				b, err := st.CountRefreshes(t.Context(), "whatnot", connection.Outcomes{Refreshes: 1}, now)
+				if err != nil {
+					t.Fatalf("CountRefreshes: %v", err)
+				}
+				return b
+			}
+			if before > 0 {
+				count(st, -before)
+			}
+			second := *st
+			o := &overtaken{API: st.API, n: n, act: func() { count(st, 0) }}
+			second.API = o
+			b, others := count(&second, 0), 0
+			if o.n <= 0 && n > 0 {
+				others = 1
+			}
+			if b.ThisHour.Refreshes != 1+others || (b.LastHour.Refreshes == 1) != (before == 1) {
+				t.Errorf("overtaken before write %d, counted %d hours ago: %+v", n, before, b)
+			}
+		}
+	}
+	for n := 1; n <= 2; n++ {
+		st := open(t)
+		second := *st
+		reserve := func(st *dynamo.Store) time.Time {
+			start, err := st.ReserveTime(t.Context(), "whatnot", time.Second, epoch, epoch.Add(time.Minute))
+			if err != nil {
+				t.Fatalf("ReserveTime: %v", err)
+			}
+			return start
+		}
+		starts := []time.Time{reserve(st)}
+		second.API = &overtaken{API: st.API, n: n, act: func() { starts = append(starts, reserve(st)) }}
+		starts = append(starts, reserve(&second))
+		for i, start := range starts {
+			if want := epoch.Add(time.Duration(i) * time.Second); !start.Equal(want) {
+				t.Errorf("overtaken before write %d: reservation %d starts at %v, want %v", n, i, start, want)
+			}
+		}
+	}
+}
+
 // twice sends each write twice, as the client does when the first answer is
 // lost.
 type twice struct{ dynamo.API }
