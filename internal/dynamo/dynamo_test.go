@@ -6,13 +6,15 @@ import (
 	"github.com/evergrant/evergrant/internal/connectiontest"
 	"github.com/evergrant/evergrant/internal/dynamo"
 	"github.com/evergrant/evergrant/internal/dynamotest"
+	"github.com/evergrant/evergrant/internal/mutate"
 )
 
-// open returns a store on fresh tables.
+// open returns a store on fresh tables. Make mutate plays it without single
+// conditions.
 func open(t *testing.T) *dynamo.Store {
 	t.Helper()
 	db := dynamotest.Open(t)
-	return &dynamo.Store{API: db.Client, ConnectionsTable: db.ConnectionsTable, StateTable: db.StateTable}
+	return &dynamo.Store{API: mutate.Wrap(db.Client), ConnectionsTable: db.ConnectionsTable, StateTable: db.StateTable}
 }
 
 func TestDynamoDBKeepsEveryPromise(t *testing.T) {
