@@ -79,6 +79,11 @@ model: ## Check the model of the refresh with two attempts of each worker: a min
 faults: ## Play the refresh through every schedule of FAULTS=2 faults; three take ten minutes or more
 	FAULTS=$(or $(FAULTS),2) go test -count=1 -v -run TestEveryScheduleOfFaults ./internal/refresh
 
+# `make test` does this for the store in memory.
+.PHONY: mutate
+mutate: ## Play the stores without each of their conditions: some test must fail. A minute or two
+	MUTATE=all go test -count=1 -v ./internal/mutate
+
 .PHONY: bench
 bench: ## Count what each step costs: calls, writes, memory
 	go test -run '^$$' -bench . -benchmem ./...

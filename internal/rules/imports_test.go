@@ -49,6 +49,7 @@ var allowed = map[string][]string{
 	"internal/secrets":        base,
 	"internal/connectiontest": base,
 	"internal/dynamotest":     append(base, "internal/template", "internal/dynamo"),
+	"internal/mutate":         {"internal/dynamo"},
 	"internal/refreshmodel":   {},
 	"internal/lambdatest":     {"internal/dynamotest", "internal/simulator", "internal/template"},
 
