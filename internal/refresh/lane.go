@@ -261,7 +261,7 @@ func (l *lane) conclude(ctx context.Context, s connection.Signal, pause time.Dur
 	now, before := l.Now(), l.breaker
 	l.breaker = before.After(s, pause, now, l.Random())
 	switch {
-	case l.breaker.Open(now) && !before.Open(now):
+	case l.breaker.Open(now):
 		l.permits = 1 // for when it is half-open
 	case s == connection.Answered && l.permits < l.limit && !l.closed:
 		l.permits++

@@ -390,6 +390,75 @@ func TestARateLimitIsHonoured(t *testing.T) {
 	})
 }
 
+// After a pause that it sat out, a wide lane asks with one request first.
+func TestALaneComesBackSlowly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		s.index.add("4.0", "acme", 1000)
+		limited := false
+		s.answer = func(ctx context.Context, k connection.Key) (Report, error) {
+			report, err := takes(100*time.Millisecond)(ctx, k)
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if !limited && len(s.started) > 500 {
+				limited, report.Pause = true, 5*time.Second
+			}
+			return report, err
+		}
+		s.minute(t)
+		var first []call // after the pause
+		for i, c := range s.started {
+			if i > 0 && c.at.Sub(s.started[i-1].at) >= 4*time.Second {
+				first = s.started[i:]
+			}
+		}
+		if len(first) < 100 || first[0].at.Equal(first[1].at) || first[1].at.Sub(first[0].at) < 100*time.Millisecond {
+			t.Fatalf("%d requests after the pause, the first at once", len(first))
+		}
+		if len(s.started) != 1000 || s.most["acme"] != s.Concurrency {
+			t.Errorf("%d requests, %d at once at most", len(s.started), s.most["acme"])
+		}
+	})
+}
+
+// Each outcome says of the provider what it says, and no more.
+func TestSignal(t *testing.T) {
+	refreshed, failed := Report{Result: Refreshed}, Report{Result: Failed}
+	tests := []struct {
+		name   string
+		report Report
+		err    error
+		want   connection.Signal
+		pause  time.Duration
+	}{
+		{"refreshed", refreshed, nil, connection.Answered, 0},
+		{"refreshed with the last permit", Report{Result: Refreshed, Pause: time.Second}, nil, connection.RateLimited, time.Second},
+		{"somebody else did it", Report{Result: Skipped}, nil, connection.NoSignal, 0},
+		{"not sent", failed, &oauth.Error{NotSent: true}, connection.NoAnswer, 0},
+		{"no answer", failed, &oauth.Error{}, connection.NoAnswer, 0},
+		{"503 with a wish", failed, &oauth.Error{Status: 503, RetryAfter: time.Minute}, connection.NoAnswer, time.Minute},
+		{"200 without tokens", failed, &oauth.Error{Status: 200}, connection.NoAnswer, 0},
+		{"a firewall's page", failed, &oauth.Error{Status: 403, Foreign: true}, connection.NoAnswer, 0},
+		{"429", failed, &oauth.Error{Status: 429}, connection.RateLimited, 0},
+		{"429 with a page", failed, &oauth.Error{Status: 429, Foreign: true, RetryAfter: time.Minute}, connection.RateLimited, time.Minute},
+		{"a refused grant", failed, &oauth.Error{Status: 400, Code: "invalid_grant"}, connection.Answered, 0},
+		{"a refused grant with the last permit", failed, &oauth.Error{Status: 400, Code: "invalid_grant", RetryAfter: time.Second}, connection.RateLimited, time.Second},
+		{"a code of its own", failed, &oauth.Error{Status: 400, Code: "unrecognized_error"}, connection.Answered, 0},
+		{"our client is refused", failed, fmt.Errorf("%w: %w", errMisconfigured, &oauth.Error{Status: 401, Code: "invalid_client"}), connection.Misconfigured, 0},
+		{"no client secret", failed, fmt.Errorf("x: %w", oauth.ErrNotConfigured), connection.Misconfigured, 0},
+		{"a connection that cannot be used so", failed, fmt.Errorf("%w: %w", errUnusable, oauth.ErrNotConfigured), connection.NoSignal, 0},
+		{"the store", failed, errors.New("throttled"), connection.NoSignal, 0},
+		{"no time", failed, ErrNoTime, connection.NoSignal, 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got, pause := signal(tt.report, tt.err); got != tt.want || pause != tt.pause {
+				t.Errorf("signal = %d, %v; want %d, %v", got, pause, tt.want, tt.pause)
+			}
+		})
+	}
+}
+
 // A worker learns from the store that another has found the provider failing.
 func TestAnOpeningElsewhereIsHeard(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
