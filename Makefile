@@ -1,7 +1,7 @@
 # One place for what people, CI and `sam build` run. `make` alone lists the
 # targets. The versions of all tools are pinned here and nowhere else, but for
-# the lock file of the authorization server that tests run; nothing below .tools/
-# is needed to build, to run locally or to test what needs no tool.
+# the lock files of what tests run on Node; nothing below .tools/ is needed to
+# build, to run locally or to test what needs no tool.
 
 GOLANGCI_LINT := v2.15.0
 DYNOXIDE      := 3.2.0
@@ -9,6 +9,7 @@ DYNALITE      := 4.0.0
 CFN_LINT      := 1.58.0
 MOTO          := 5.2.5
 BOTO3         := 1.44.5
+PYJWT         := 2.15.1
 
 FUNCTIONS := AuthorizeFunction CallbackFunction RefreshFunction ConnectionsFunction
 
@@ -65,6 +66,7 @@ test: ## Run all tests, in random order, with the race detector
 	@test -n "$$DYNAMODB_ENDPOINT" || command -v dynoxide >/dev/null || command -v dynalite >/dev/null || \
 		echo 'No DynamoDB emulator: what needs one is skipped. `make tools` installs it.'
 	@test -x $(VENV)/bin/python3 || echo 'No Secrets Manager fake: the built functions are not run. `make tools` installs it.'
+	@test -e $(STAMPS)/recipes || echo 'No libraries of the recipes: the programs of README.md are not run. `make tools` installs them.'
 	@test -n "$$CHROMIUM" || command -v chromium >/dev/null || echo 'No Chromium: the pages are not opened in a browser. Install the package chromium.'
 	go test -race -shuffle=on ./...
 
@@ -132,22 +134,22 @@ tool-cfn-lint:
 # --- Tools ---------------------------------------------------------------------
 
 # A stamp bears its version, so that a new pin installs and an old one does not.
-PYTHON := $(CFN_LINT)-$(MOTO)-$(BOTO3)
+PYTHON := $(CFN_LINT)-$(MOTO)-$(BOTO3)-$(PYJWT)
 EMULATOR := $(DYNOXIDE)-$(DYNALITE)
 
 .PHONY: tools
-tools: $(STAMPS)/golangci-lint-$(GOLANGCI_LINT) $(STAMPS)/python-$(PYTHON) $(STAMPS)/emulator-$(EMULATOR) $(STAMPS)/oidc-provider ## Install the pinned tools into .tools/ (make -j3 tools is quicker)
+tools: $(STAMPS)/golangci-lint-$(GOLANGCI_LINT) $(STAMPS)/python-$(PYTHON) $(STAMPS)/emulator-$(EMULATOR) $(STAMPS)/oidc-provider $(STAMPS)/recipes ## Install the pinned tools into .tools/ (make -j3 tools is quicker)
 
 $(STAMPS)/golangci-lint-$(GOLANGCI_LINT):
 	GOBIN='$(TOOLS)/bin' go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT)
 	@mkdir -p $(STAMPS) && touch $@
 
 # moto stands for Secrets Manager in tests, never for DynamoDB: its conditional
-# writes let two winners through. boto3 is the reader that is not written in Go.
+# writes let two winners through. boto3 and PyJWT are what the recipes use.
 $(STAMPS)/python-$(PYTHON):
 	python3 -m venv --clear $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check \
-		cfn-lint==$(CFN_LINT) 'moto[server]==$(MOTO)' boto3==$(BOTO3)
+		cfn-lint==$(CFN_LINT) 'moto[server]==$(MOTO)' boto3==$(BOTO3) pyjwt==$(PYJWT)
 	@mkdir -p $(STAMPS) && touch $@
 
 # dynoxide is the faithful emulator; dynalite stands in where Rust cannot be had.
@@ -163,14 +165,17 @@ $(STAMPS)/emulator-$(EMULATOR):
 	fi
 	@touch $@
 
-# An authorization server that nobody here wrote, for internal/peers. The lock
+# What tests run on Node: an authorization server that nobody here wrote, for
+# internal/peers, and the libraries of the recipes, for internal/recipes. A lock
 # file has the hash of each package and names no registry.
 $(STAMPS)/oidc-provider: $(addprefix internal/peers/testdata/oidc-provider/,package.json package-lock.json)
-	@mkdir -p '$(TOOLS)/oidc-provider' $(STAMPS)
+$(STAMPS)/recipes: $(addprefix internal/recipes/testdata/,package.json package-lock.json)
+$(STAMPS)/oidc-provider $(STAMPS)/recipes:
+	@mkdir -p '$(TOOLS)/$(@F)' $(STAMPS)
 	@if command -v npm >/dev/null; then \
-		cp $^ '$(TOOLS)/oidc-provider' && npm ci --silent --ignore-scripts --no-audit --no-fund --prefix '$(TOOLS)/oidc-provider' && touch $@; \
+		cp $^ '$(TOOLS)/$(@F)' && npm ci --silent --ignore-scripts --no-audit --no-fund --prefix '$(TOOLS)/$(@F)' && touch $@; \
 	else \
-		echo 'oidc-provider is left out, since there is no npm'; \
+		echo '$(@F) is left out, since there is no npm'; \
 	fi
 
 .PHONY: clean

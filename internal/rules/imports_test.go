@@ -31,6 +31,7 @@ var allowed = map[string][]string{
 	"internal/eventtest":  {},
 	"internal/flowtest":   {},
 	"internal/peers":      {},
+	"internal/recipes":    {},
 	"internal/template":   {},
 	"internal/simulator":  {},
 	"internal/oauth":      {"pkg/providers"},
@@ -38,10 +39,10 @@ var allowed = map[string][]string{
 
 	"internal/authrequest": base,
 	"internal/authorize":   append(base, "internal/web", "internal/authrequest", "pkg/connect"),
-	"internal/callback":    append(base, "internal/web", "internal/authrequest"),
+	"internal/callback":    append(base, "internal/web", "internal/authrequest", "internal/spill"),
 	"internal/spill":       base,
 	"internal/refresh":     append(base, "internal/spill"),
-	"internal/connections": base,
+	"internal/connections": append(base, "internal/spill"),
 
 	"internal/dynamo":         base,
 	"internal/bolt":           base,

@@ -1,0 +1,216 @@
+package recipes
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// root is the repository, seen from this folder.
+const root = "../.."
+
+// The headings in README.md under which there are programs.
+const (
+	connecting = "Let a user connect"
+	reading    = "Read a token"
+)
+
+// A language is what a program is written in.
+type language struct {
+	name    string // of its fences
+	command func() ([]string, error)
+	connect string // a frame around the program that makes a link; %s is the program
+	read    string // the same around the program that reads tokens
+}
+
+var languages = []language{
+	{
+		name: "python", command: python,
+		connect: "import os\nconnect_secret, public_url = 'connect', os.environ['PUBLIC_URL']\n%s\nprint(link)\n",
+		read: `import os
+table, connections = os.environ["TABLE"], "connections"
+%s
+for id in os.environ["IDS"].split():
+    try:
+        print(json.dumps([id, read({"connection_id": id, "provider": "whiplash"})["access_token"]]))
+    except Exception as e:
+        print(json.dumps([id, "error: " + str(e)]))
+`,
+	},
+	{
+		name: "js", command: node,
+		connect: "const connectSecret = 'connect', publicURL = process.env.PUBLIC_URL;\n%s\nconsole.log(link);\n",
+		read: `const table = process.env.TABLE, connections = "connections";
+%s
+for (const id of process.env.IDS.split(" ")) {
+  try {
+    console.log(JSON.stringify([id, (await read({ connection_id: id, provider: "whiplash" })).access_token]));
+  } catch (e) {
+    console.log(JSON.stringify([id, "error: " + e.message]));
+  }
+}
+`,
+	},
+}
+
+// errMissing is what stands between a test and a tool that is not installed.
+var errMissing = errors.New("not installed: run make tools")
+
+// python returns the command that runs a program in Python from its standard
+// input.
+func python() ([]string, error) {
+	path, err := filepath.Abs(filepath.Join(root, ".tools", "venv", "bin", "python"))
+	if err != nil {
+		return nil, err
+	}
+	library := filepath.Join(filepath.Dir(path), "..", "lib", "python3*", "site-packages", "jwt")
+	if found, err := filepath.Glob(library); err != nil || len(found) == 0 {
+		return nil, fmt.Errorf("PyJWT is %w", errMissing)
+	}
+	return []string{path, "-"}, nil
+}
+
+// node returns the same for a module of Node, which finds its libraries by the
+// folder that it is run in.
+func node() ([]string, error) {
+	path, err := exec.LookPath("node")
+	if err == nil {
+		_, err = os.Stat(filepath.Join(root, ".tools", "recipes", "node_modules", "jsonwebtoken"))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("Node or jsonwebtoken is %w", errMissing)
+	}
+	return []string{path, "--input-type=module", "-"}, nil
+}
+
+// A program is one in a document.
+type program struct{ file, heading, language, text string }
+
+// programs returns the programs in a Markdown file that are written in Python
+// or JavaScript.
+func programs(t *testing.T, file string) (all []program) {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(root, file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	heading, fence, text := "", "", ""
+	for line := range strings.Lines(string(data)) {
+		mark, opens := strings.CutPrefix(strings.TrimSpace(line), "```")
+		switch title, found := strings.CutPrefix(strings.TrimLeft(line, "#"), " "); {
+		case opens && fence == "":
+			fence, text = mark+"?", ""
+		case opens:
+			if language := strings.TrimSuffix(fence, "?"); slices.Contains([]string{"python", "py", "js", "javascript", "mjs", "ts", "typescript"}, language) {
+				all = append(all, program{file, heading, language, text})
+			}
+			fence = ""
+		case fence != "":
+			text += line
+		case found && line[0] == '#':
+			heading = strings.TrimSpace(title)
+		}
+	}
+	return all
+}
+
+// program returns the one program of l under a heading of README.md.
+func (l language) program(t *testing.T, heading string) string {
+	t.Helper()
+	var found []program
+	for _, p := range programs(t, "README.md") {
+		if p.heading == heading && p.language == l.name {
+			found = append(found, p)
+		}
+	}
+	if len(found) != 1 {
+		t.Fatalf("README.md has %d programs in %s under %q", len(found), l.name, heading)
+	}
+	return found[0].text
+}
+
+// run runs a program, with an environment of its own, and returns what it
+// prints, and what to its standard error.
+func (l language) run(t *testing.T, source string, env ...string) (out, warnings string) {
+	t.Helper()
+	command, err := l.command()
+	if errors.Is(err, errMissing) && os.Getenv("CI") != "true" {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), command[0], command[1:]...)
+	cmd.Dir = filepath.Join(root, ".tools", "recipes")
+	if l.name == "python" {
+		cmd.Dir = t.TempDir()
+	}
+	cmd.Stdin = strings.NewReader(source)
+	cmd.Env = append(env, "AWS_REGION=eu-central-1", "AWS_DEFAULT_REGION=eu-central-1", "AWS_ACCESS_KEY_ID=host", "AWS_SECRET_ACCESS_KEY=host", "AWS_EC2_METADATA_DISABLED=true")
+	var stdout, stderr strings.Builder
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%v\n%s\n%s", err, stderr.String(), source)
+	}
+	return stdout.String(), stderr.String()
+}
+
+func TestEveryProgramInADocumentIsRun(t *testing.T) {
+	run := map[string]bool{}
+	for _, l := range languages {
+		for _, heading := range []string{connecting, reading} {
+			run["README.md, "+heading+", "+l.name] = true
+		}
+	}
+	documents := []string{"README.md"}
+	if err := filepath.WalkDir(filepath.Join(root, "docs"), func(path string, d fs.DirEntry, err error) error {
+		if strings.HasSuffix(path, ".md") {
+			documents = append(documents, strings.TrimPrefix(path, root))
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, file := range documents {
+		for _, p := range programs(t, file) {
+			found++
+			if where := file + ", " + p.heading + ", " + p.language; !run[where] {
+				t.Errorf("%s: no test of this package runs it", where)
+			}
+			_, recipe, _ := strings.Cut(p.text, "\n\n") // below its imports
+			if lines := strings.Count(recipe, "\n"); p.heading == connecting && lines > 6 {
+				t.Errorf("%s, %s, %s: a recipe of %d lines", file, p.heading, p.language, lines)
+			}
+		}
+	}
+	if found != len(run) {
+		t.Errorf("%d programs found, %d known", found, len(run))
+	}
+}
+
+// The lock file says what is installed, by its hash, and not from where.
+func TestTheLockFileNamesNoRegistry(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join("testdata", "package-lock.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lock struct {
+		Packages map[string]struct{ Version, Resolved, Integrity string }
+	}
+	if err := json.Unmarshal(data, &lock); err != nil || len(lock.Packages) < 5 {
+		t.Fatalf("%d packages: %v", len(lock.Packages), err)
+	}
+	for name, p := range lock.Packages {
+		if p.Resolved != "" || name != "" && (p.Integrity == "" || p.Version == "") {
+			t.Errorf("%s: resolved %q, integrity %q, version %q", name, p.Resolved, p.Integrity, p.Version)
+		}
+	}
+}
