@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -72,4 +73,12 @@ func distance(a, b string) int {
 		}
 	}
 	return row[len(b)]
+}
+
+// UnknownMembers returns the names of the members of a client document that
+// mean nothing, in order; nil where it is no JSON object.
+func UnknownMembers(document []byte) []string {
+	var d map[string]json.RawMessage
+	_ = json.Unmarshal(bytes.TrimPrefix(document, byteOrderMark), &d) // nothing is known of what is no object
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(d)), func(name string) bool { return slices.Contains(clientMembers, name) })
 }

@@ -29,3 +29,18 @@ func TestMisspeltMembersAreNamed(t *testing.T) {
 		}
 	}
 }
+
+func TestMembersThatMeanNothingAreListed(t *testing.T) {
+	tests := []struct{ document, want string }{
+		{`{"client_id":"i","client_secret":"s","environment":"","scopes":[],"endpoints":{},"response_type":"","refresh":"","extra":{"note":"x"}}`, ""},
+		{`{"rotated_at":"2026-11-23","client_id":"i","note":{"by":"us"}}`, "note rotated_at"},
+		{"\ufeff" + `{"note":1}`, "note"},
+		{`not JSON`, ""},
+		{`[]`, ""},
+	}
+	for _, tt := range tests {
+		if got := strings.Join(UnknownMembers([]byte(tt.document)), " "); got != tt.want {
+			t.Errorf("%s: %q, want %q", tt.document, got, tt.want)
+		}
+	}
+}
