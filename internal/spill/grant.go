@@ -1,6 +1,7 @@
 package spill
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,6 +20,53 @@ type Grant struct {
 	ClientID    string
 	Environment string
 	RequestID   string
+}
+
+// Connections is what keeping a new grant needs of the connection store. See the
+// conformance suite for the promises.
+type Connections interface {
+	Get(ctx context.Context, k connection.Key) (connection.Connection, error)
+	Connect(ctx context.Context, c connection.Connection) (old connection.Connection, err error)
+	Restore(ctx context.Context, c connection.Connection, fence int64) error
+}
+
+// KeepGrant keeps a new grant: c, made of tokens. ErrUnwanted: somebody has
+// connected or disconnected since, and theirs stands.
+func (k Keeper) KeepGrant(ctx context.Context, until time.Time, keys seal.Keys, c connection.Connection, tokens oauth.TokenSet, store Connections) (Place, error) {
+	at := KeyOf(c.Key, tokens)
+	tried := false
+	write := func(ctx context.Context) error {
+		if tried {
+			return connectAgain(ctx, store, c)
+		}
+		tried = true
+		_, err := store.Connect(ctx, c)
+		return err
+	}
+	return k.Keep(ctx, until, at, write, func() ([]byte, error) {
+		return Seal(keys, at, Grant{Tokens: tokens, ClientID: c.ClientID, Environment: c.Environment, RequestID: c.RequestID})
+	})
+}
+
+// errChanged is an error that another try may not meet.
+var errChanged = errors.New("somebody else has just changed the connection")
+
+// connectAgain stores c after a try whose outcome is unknown. What that try has
+// stored may have been refreshed since, and is not to be overwritten.
+func connectAgain(ctx context.Context, store Connections, c connection.Connection) error {
+	row, err := store.Get(ctx, c.Key)
+	switch {
+	case err != nil && !errors.Is(err, connection.ErrNotFound):
+		return err
+	case row.ReplacedSince(c.ConnectedAt):
+		return fmt.Errorf("%w: connected again or disconnected since", ErrUnwanted)
+	case row.IsOf(c.ConnectedAt, c.RequestID):
+		return nil
+	}
+	if err := store.Restore(ctx, c, row.Fence); !errors.Is(err, connection.ErrConflict) {
+		return err
+	}
+	return errChanged
 }
 
 // KeyOf returns the key of the spill of a new grant.

@@ -91,8 +91,8 @@ func (k Keeper) Keep(ctx context.Context, until time.Time, at connection.SpillKe
 	case spilled.Load():
 		return Spilled, err
 	}
-	k.log(ctx, slog.LevelError, "new tokens only here: give this line to `evergrant rescue`", at,
-		slog.String("rescue", base64.StdEncoding.EncodeToString(sealed)), slog.Any("err", errors.Join(err, spillErr)))
+	k.Log.LogAttrs(ctx, slog.LevelError, "new tokens only here: give this line to `evergrant rescue`",
+		attrs(at, slog.String("rescue", base64.StdEncoding.EncodeToString(sealed)), slog.Any("err", errors.Join(err, spillErr)))...)
 	return Logged, err
 }
 
@@ -104,15 +104,15 @@ func (k Keeper) Forget(ctx context.Context, at connection.SpillKey) {
 	ctx, cancel := context.WithTimeout(ctx, firstWrite)
 	defer cancel()
 	if err := k.Store.Delete(ctx, at); err != nil {
-		k.log(ctx, slog.LevelWarn, "spill not deleted, though it is no longer needed", at, slog.Any("err", err))
+		k.Log.LogAttrs(ctx, slog.LevelWarn, "spill not deleted, though it is no longer needed", attrs(at, slog.Any("err", err))...)
 	}
 }
 
-// log writes a line about the tokens of a key.
-func (k Keeper) log(ctx context.Context, level slog.Level, message string, at connection.SpillKey, more ...slog.Attr) {
+// attrs names the tokens of a key in the log.
+func attrs(at connection.SpillKey, more ...slog.Attr) []slog.Attr {
 	of := slog.Int64("fence", at.Fence)
 	if at.Grant != 0 {
 		of = slog.Int64("grant", at.Grant)
 	}
-	k.Log.LogAttrs(ctx, level, message, append([]slog.Attr{slog.String("provider", at.Provider), slog.String("connection_id", at.ConnectionID), of}, more...)...)
+	return append([]slog.Attr{slog.String("provider", at.Provider), slog.String("connection_id", at.ConnectionID), of}, more...)
 }

@@ -171,3 +171,91 @@ func TestASpillOpensOnlyWhereItBelongs(t *testing.T) {
 		t.Error("the tokens are not sealed")
 	}
 }
+
+// A grant whose first write was heard of by nobody may be refreshed before the
+// second one: what is stored then is newer, and stays.
+func TestAnotherTryOverwritesNothingNewer(t *testing.T) {
+	client := oauth.Client{ID: "client", Secret: "s"}
+	tests := []struct {
+		name  string
+		meant func(t *testing.T, store *connectiontest.Memory, c connection.Connection) // between the tries
+		want  string                                                                    // the access token that is stored
+		err   error
+	}{
+		{"nothing", func(*testing.T, *connectiontest.Memory, connection.Connection) {}, "new", nil},
+		{"a refresh", func(t *testing.T, store *connectiontest.Memory, c connection.Connection) {
+			old, err := store.Claim(t.Context(), connection.Claim{Key: key, LeaseID: "l", Now: time.Now(), Until: time.Now().Add(time.Minute), StoredFence: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			old.Fence, old.StoredFence, old.Lease.ID, old.AccessToken = 2, 2, "l", "refreshed"
+			if err := store.Commit(t.Context(), old); err != nil {
+				t.Fatal(err)
+			}
+		}, "refreshed", nil},
+		{"a later grant", func(t *testing.T, store *connectiontest.Memory, c connection.Connection) {
+			c.ConnectedAt, c.AccessToken, c.RequestID = c.ConnectedAt.Add(time.Minute), "later", "another"
+			if _, err := store.Connect(t.Context(), c); err != nil {
+				t.Fatal(err)
+			}
+		}, "later", ErrUnwanted},
+		{"a disconnect", func(t *testing.T, store *connectiontest.Memory, c connection.Connection) {
+			if _, err := store.Disconnect(t.Context(), key, time.Now().Add(time.Minute)); err != nil {
+				t.Fatal(err)
+			}
+		}, "", ErrUnwanted},
+	}
+	for _, tt := range tests {
+		for _, applies := range []bool{true, false} {
+			synctest.Test(t, func(t *testing.T) {
+				tokens := oauth.TokenSet{AccessToken: "new", RefreshToken: "r", IssuedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour)}
+				c, err := connection.New(key, client, tokens, keys(t), 4)
+				if err != nil {
+					t.Fatal(err)
+				}
+				c.RequestID = "request"
+				store, kept, tries := new(connectiontest.Memory), new(connectiontest.Spill), 0
+				if !applies { // an older grant, which the others work on
+					old := c
+					old.RequestID, old.ConnectedAt = "older", c.ConnectedAt.Add(-time.Hour)
+					if _, err := store.Connect(t.Context(), old); err != nil {
+						t.Fatal(err)
+					}
+				}
+				store.OnWrite = func(op string, _ any) (bool, error) {
+					if op != "Connect" || tries > 0 {
+						return true, nil
+					}
+					tries++
+					if !applies {
+						tt.meant(t, store, c)
+					}
+					return applies, errAway
+				}
+				if applies { // the second try comes 50 ms later at the earliest
+					time.AfterFunc(time.Millisecond, func() { tt.meant(t, store, c) })
+				}
+				k := Keeper{Store: kept, Random: func() float64 { return 0.5 }, Log: slog.New(slog.DiscardHandler)}
+				place, err := k.KeepGrant(t.Context(), time.Now().Add(20*time.Second), keys(t), c, tokens, retrying{store})
+				if place != Stored || !errors.Is(err, tt.err) || kept.Len() != 0 {
+					t.Errorf("%s, first try done: %v: place %d, %v", tt.name, applies, place, err)
+				}
+				want := tt.want
+				if !applies && tt.err == nil {
+					want = "new" // the new grant replaces the older one, refreshed or not
+				}
+				if got, err := store.Get(t.Context(), key); err != nil || got.AccessToken.Reveal() != want {
+					t.Errorf("%s, first try done: %v: stored %q, %v, want %q", tt.name, applies, got.AccessToken.Reveal(), err, want)
+				}
+			})
+		}
+	}
+}
+
+// retrying is a store that takes a moment for each read.
+type retrying struct{ *connectiontest.Memory }
+
+func (r retrying) Get(ctx context.Context, k connection.Key) (connection.Connection, error) {
+	<-time.After(10 * time.Millisecond)
+	return r.Memory.Get(ctx, k)
+}
