@@ -39,12 +39,13 @@ func newHandler(log *slog.Logger) (*callback.Handler, error) {
 	m := wiring.Machine{Settings: s, Getenv: os.Getenv, AWS: awsenv.HTTPClient(), Now: time.Now, Random: rand.Float64, Log: log}
 	secrets, err1 := m.Secrets()
 	store, err2 := m.Store()
-	if err := errors.Join(err1, err2); err != nil {
+	spill, err3 := m.Spill()
+	if err := errors.Join(err1, err2, err3); err != nil {
 		return nil, err
 	}
 	secrets.Warm(context.Background(), s.SealSecret)
 	return &callback.Handler{
-		Secrets: secrets, Tokens: m.Tokens(), Requests: store, History: store, Connections: store,
+		Secrets: secrets, Tokens: m.Tokens(), Requests: store, History: store, Connections: store, Spill: spill,
 		PublicURL: s.PublicURL, Shards: s.DueShards, Random: rand.Float64, Now: time.Now, Log: log,
 	}, nil
 }

@@ -39,11 +39,12 @@ func newHandler(log *slog.Logger) (*connections.Handler, error) {
 	secrets, err1 := m.Secrets()
 	store, err2 := m.Store()
 	renewer, err3 := m.Renewer(store, secrets, tokens)
-	if err := errors.Join(err1, err2, err3); err != nil {
+	spill, err4 := m.Spill()
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return nil, err
 	}
 	return &connections.Handler{
-		Reader: store, Writer: store, Breakers: store, Secrets: secrets, Tokens: tokens,
+		Reader: store, Writer: store, Breakers: store, Secrets: secrets, Tokens: tokens, Spill: spill,
 		Renew: func(ctx context.Context, k connection.Key, storedFence int64) error {
 			_, err := renewer.Renew(ctx, k, storedFence)
 			return err

@@ -37,13 +37,15 @@ func newHandler(log *slog.Logger) (*refresh.Handler, error) {
 	m := wiring.Machine{Settings: s, Getenv: os.Getenv, AWS: awsenv.HTTPClient(), Now: time.Now, Random: rand.Float64, Log: log}
 	secrets, err1 := m.Secrets()
 	store, err2 := m.Store()
-	renewer, err3 := m.Renewer(store, secrets, m.Tokens())
-	queue, err4 := m.Queue()
-	if err := errors.Join(err1, err2, err3, err4); err != nil {
+	tokens := m.Tokens()
+	renewer, err3 := m.Renewer(store, secrets, tokens)
+	rescuer, err4 := m.Rescuer(store, secrets, tokens)
+	queue, err5 := m.Queue()
+	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
 		return nil, err
 	}
 	return &refresh.Handler{
-		Index: store, Sweeps: store, Providers: store, Clients: secrets, Queue: queue, Renew: renewer.Renew,
+		Index: store, Sweeps: store, Providers: store, Clients: secrets, Queue: queue, Renew: renewer.Renew, Rescue: rescuer.Rescue,
 		Shards: s.DueShards, Concurrency: s.RefreshConcurrency, NewID: crand.Text, Random: rand.Float64, Now: time.Now, Log: log,
 	}, nil
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/evergrant/evergrant/internal/connection"
 	"github.com/evergrant/evergrant/internal/oauth"
 	"github.com/evergrant/evergrant/internal/seal"
+	"github.com/evergrant/evergrant/internal/spill"
 	"github.com/evergrant/evergrant/internal/web"
 	"github.com/evergrant/evergrant/pkg/providers"
 )
@@ -64,18 +65,15 @@ type History interface {
 	Get(ctx context.Context, k connection.Key) (connection.Connection, error)
 }
 
-// Connections stores new grants.
-type Connections interface {
-	Connect(ctx context.Context, c connection.Connection) (old connection.Connection, err error)
-}
-
-// A Handler serves the callback route. Every field is required but PublicURL.
+// A Handler serves the callback route. Every field is required but PublicURL
+// and Spill.
 type Handler struct {
 	Secrets     Secrets
 	Tokens      Tokens
 	Requests    Requests
 	History     History
-	Connections Connections
+	Connections spill.Connections
+	Spill       spill.Store    // takes new grants while Connections does not; nil: there is none
 	PublicURL   string         // "": https:// and the host that API Gateway names
 	Shards      int            // of the due index
 	Random      func() float64 // in [0, 1): jitter
@@ -93,6 +91,7 @@ var (
 	errTicketUsed      = errors.New("ticket already completed")
 	errInProgress      = errors.New("exchange under way")
 	errNotConfigured   = errors.New("our client credentials were refused")
+	errKept            = errors.New("the connection store did not take the new grant: it is spilled, and stored later")
 	errNotStored       = errors.New("the new grant is lost: the connection store did not take it")
 )
 
@@ -222,6 +221,8 @@ func textFor(err error) web.Text {
 		return web.LinkUsed
 	case errors.Is(err, errInProgress):
 		return web.Busy
+	case errors.Is(err, errKept):
+		return web.Kept
 	case errors.Is(err, errNotStored):
 		return web.NotSaved
 	case errors.Is(err, oauth.ErrNotConfigured), errors.Is(err, errNotConfigured), oauth.RemedyFor(err) == oauth.Reconfigure:

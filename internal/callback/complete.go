@@ -11,6 +11,7 @@ import (
 	"github.com/evergrant/evergrant/internal/connection"
 	"github.com/evergrant/evergrant/internal/oauth"
 	"github.com/evergrant/evergrant/internal/seal"
+	"github.com/evergrant/evergrant/internal/spill"
 	"github.com/evergrant/evergrant/internal/web"
 	"github.com/evergrant/evergrant/pkg/providers"
 )
@@ -57,8 +58,8 @@ func (h *Handler) complete(ctx context.Context, p providers.Provider, req web.Re
 	if tokens.Account == (oauth.Account{}) {
 		tokens.Account = h.account(asking, req, client, tokens.AccessToken)
 	}
-	if err := h.store(ctx, client, ar, keys, tokens); err != nil {
-		return "", h.notStored(ctx, req, record, err)
+	if place, err := h.store(ctx, client, ar, keys, tokens); err != nil {
+		return "", h.notStored(ctx, req, record, place, err)
 	}
 	h.Log.InfoContext(ctx, "connected", "provider", p.ID, "connection_id", ar.Key.ConnectionID, "reference", req.Reference)
 	return connection.Connected, nil
@@ -149,11 +150,13 @@ func (h *Handler) firstOutcome(ctx context.Context, record connection.Request) (
 		return first.Outcome, nil
 	}
 	c, err := h.History.Get(ctx, record.Key)
-	if err != nil && !errors.Is(err, connection.ErrNotFound) {
+	switch {
+	case err != nil && !errors.Is(err, connection.ErrNotFound):
 		return "", fmt.Errorf("look up connection: %w", err)
-	}
-	if c.RequestID == record.State {
+	case c.RequestID == record.State:
 		return connection.Connected, nil
+	case first.Code == codeKept:
+		return "", errKept
 	}
 	return "", errInProgress
 }
@@ -165,19 +168,26 @@ const (
 	codeClientChanged  = "configuration_changed"
 	codeProviderFailed = "provider_failed"
 	codeNotStored      = "not_stored"
+	codeKept           = "kept" // no failure: it is still to come
 )
 
 // notStored records, as far as that goes in the little time left, that the
-// connection store did not take the grant: a reload must not wait for it.
-func (h *Handler) notStored(ctx context.Context, req web.Request, record connection.Request, cause error) error {
+// connection store did not take the grant. A reload must not wait for one that
+// no store has; one that is spilled is connected within minutes.
+func (h *Handler) notStored(ctx context.Context, req web.Request, record connection.Request, place spill.Place, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTime/2)
 	defer cancel()
+	ending := errNotStored
 	record.Outcome, record.Code = connection.Failed, codeNotStored
+	if place == spill.Spilled {
+		ending = errKept
+		record.Outcome, record.Code = connection.Pending, codeKept
+	}
 	if err := h.Requests.FinishRequest(ctx, record); err != nil {
 		h.Log.ErrorContext(ctx, "outcome not recorded", "provider", record.Key.Provider, "connection_id", record.Key.ConnectionID,
 			"reference", req.Reference, "err", err)
 	}
-	return fmt.Errorf("%w: %w", errNotStored, cause)
+	return fmt.Errorf("%w: %w", ending, cause)
 }
 
 // errClientChanged stops an exchange that would go to another client than the
@@ -227,23 +237,22 @@ func (h *Handler) account(ctx context.Context, req web.Request, client oauth.Cli
 	return account
 }
 
-// store stores a new grant, and tries again for as long as there is time.
-func (h *Handler) store(ctx context.Context, client oauth.Client, ar authrequest.Request, keys seal.Keys, tokens oauth.TokenSet) error {
+// store stores a new grant, and tries again for as long as there is time; while
+// the connection store does not take it, it is spilled.
+func (h *Handler) store(ctx context.Context, client oauth.Client, ar authrequest.Request, keys seal.Keys, tokens oauth.TokenSet) (spill.Place, error) {
 	if tokens.Scopes == nil {
 		tokens.Scopes = client.Asked(ar.Scopes) // RFC 6749 section 5.1: as asked for
 	}
 	c, err := connection.New(ar.Key, client, tokens, keys, h.Shards)
 	if err != nil {
-		return err
+		return spill.Lost, err
 	}
 	c.RequestID = connection.StateID(ar.State)
 	end, _ := ctx.Deadline() // there is one, by finishing
-	err = connection.Persist(ctx, end, h.Random, func(ctx context.Context) error {
-		_, err := h.Connections.Connect(ctx, c)
-		return err
-	})
+	keeper := spill.Keeper{Store: h.Spill, Random: h.Random, Log: h.Log}
+	place, err := keeper.KeepGrant(ctx, end, keys, c, tokens, h.Connections)
 	if err != nil {
-		return fmt.Errorf("store connection: %w", err)
+		return place, fmt.Errorf("store connection: %w", err)
 	}
-	return nil
+	return place, nil
 }

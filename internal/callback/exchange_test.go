@@ -14,8 +14,10 @@ import (
 
 	"github.com/evergrant/evergrant/internal/authrequest"
 	"github.com/evergrant/evergrant/internal/connection"
+	"github.com/evergrant/evergrant/internal/connectiontest"
 	"github.com/evergrant/evergrant/internal/oauth"
 	"github.com/evergrant/evergrant/internal/simulator"
+	"github.com/evergrant/evergrant/internal/spill"
 	"github.com/evergrant/evergrant/internal/web"
 )
 
@@ -303,6 +305,9 @@ func TestTheCodeIsSentAsItIs(t *testing.T) {
 	}
 }
 
+// stores reports whether a write is one that stores a new grant.
+func stores(op string) bool { return op == "Connect" || op == "Restore" }
+
 // Once the provider has answered, the tokens reach the store, whatever fails,
 // as long as it comes back in time. A lost answer of the store is no loss.
 func TestTheStoreIsTriedAgain(t *testing.T) {
@@ -313,15 +318,15 @@ func TestTheStoreIsTriedAgain(t *testing.T) {
 	}{
 		{"down for a moment", false, 10 * time.Millisecond},
 		{"down for 20 seconds", false, 20 * time.Second},
-		{"answers are lost for 5 seconds", true, 5 * time.Second},
+		{"answers are lost", true, 0},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			passing(t, func(ctx context.Context, w *world, p *provider, f flow) {
 				back := time.Now().Add(tt.down)
 				w.store.OnWrite = func(op string, _ any) (bool, error) {
-					if op == "Connect" && time.Now().Before(back) {
-						return tt.applies, errDown
+					if tt.applies || stores(op) && time.Now().Before(back) {
+						return tt.applies, map[bool]error{true: errDown}[stores(op)]
 					}
 					return true, nil
 				}
@@ -340,7 +345,7 @@ func TestTheStoreIsTriedAgain(t *testing.T) {
 func TestAStoreThatStaysAway(t *testing.T) {
 	passing(t, func(ctx context.Context, w *world, p *provider, f flow) {
 		w.store.OnWrite = func(op string, _ any) (bool, error) {
-			return op != "Connect", map[bool]error{true: errDown}[op == "Connect"]
+			return !stores(op), map[bool]error{true: errDown}[stores(op)]
 		}
 		resp, took := w.run(ctx, f)
 		if resp.StatusCode != 503 || resp.Headers["Retry-After"] == "" || took > 28*time.Second || took < 25*time.Second {
@@ -355,6 +360,66 @@ func TestAStoreThatStaysAway(t *testing.T) {
 		w.returns(resp, f, "failed")
 		if p.exchanges != 1 {
 			t.Errorf("loaded again: %d token requests", p.exchanges)
+		}
+	})
+}
+
+// With a second store nothing is lost and nobody has to act: the page says so,
+// and a reload shows the connection once the sweep has stored it.
+func TestAGrantThatIsSpilledIsConnectedLater(t *testing.T) {
+	passing(t, func(ctx context.Context, w *world, p *provider, f flow) {
+		kept := new(connectiontest.Spill)
+		w.Spill = kept
+		var c connection.Connection
+		w.store.OnWrite = func(op string, arg any) (bool, error) {
+			if stores(op) {
+				c = arg.(connection.Connection)
+			}
+			return !stores(op), map[bool]error{true: errDown}[stores(op)]
+		}
+		resp, took := w.run(ctx, f)
+		if !strings.Contains(resp.Body, web.Kept.Detail) || resp.StatusCode != 503 || took > 28*time.Second || kept.Len() != 1 {
+			t.Fatalf("answer = %d %s, %d spills after %v", resp.StatusCode, resp.Body, kept.Len(), took)
+		}
+		w.store.OnWrite = nil
+		again, cancel := context.WithTimeout(w.t.Context(), 29*time.Second)
+		defer cancel()
+		if resp, _ = w.run(again, f); !strings.Contains(resp.Body, web.Kept.Detail) {
+			t.Errorf("loaded again: %d %s", resp.StatusCode, resp.Body)
+		}
+		page, _, err := kept.List(t.Context(), "")
+		if err != nil || len(page) != 1 {
+			t.Fatalf("%d spills, %v", len(page), err)
+		}
+		g, err := spill.Open(w.vault.seal, page[0].SpillKey, page[0].Sealed)
+		if err != nil || g.Tokens.AccessToken != c.AccessToken || g.RequestID != c.RequestID || g.ClientID != c.ClientID || len(g.Tokens.Scopes) == 0 {
+			t.Errorf("spilled %+v, %v; want the grant of %+v", g, err, c)
+		}
+		if _, err := w.store.Connect(t.Context(), c); err != nil { // as the sweep does
+			t.Fatal(err)
+		}
+		again, cancel = context.WithTimeout(w.t.Context(), 29*time.Second)
+		defer cancel()
+		resp, _ = w.run(again, f)
+		w.returns(resp, f, "connected")
+		if p.exchanges != 1 {
+			t.Errorf("%d token requests", p.exchanges)
+		}
+	})
+}
+
+// A spill that is away as well leaves the log, for a person to put it back.
+func TestAGrantThatNoStoreTakesIsInTheLog(t *testing.T) {
+	passing(t, func(ctx context.Context, w *world, _ *provider, f flow) {
+		w.Spill = &connectiontest.Spill{OnCall: func(string) (bool, error) { return false, errDown }}
+		w.store.OnWrite = func(op string, _ any) (bool, error) {
+			return !stores(op), map[bool]error{true: errDown}[stores(op)]
+		}
+		if resp, _ := w.run(ctx, f); !strings.Contains(resp.Body, web.NotSaved.Detail) {
+			t.Errorf("answer = %d %s", resp.StatusCode, resp.Body)
+		}
+		if !strings.Contains(w.printed.String(), `"rescue":"`) || !strings.Contains(w.printed.String(), `"grant":`) {
+			t.Errorf("log: %s", w.printed.String())
 		}
 	})
 }
@@ -386,7 +451,7 @@ func TestTheProviderGetsNoneOfTheStoresTime(t *testing.T) {
 			p.account = func(ctx context.Context) (oauth.Account, error) { return oauth.Account{}, hang(ctx) }
 			back := time.Now().Add(26 * time.Second)
 			w.store.OnWrite = func(op string, _ any) (bool, error) {
-				down := op == "Connect" && time.Now().Before(back)
+				down := stores(op) && time.Now().Before(back)
 				return !down, map[bool]error{true: errDown}[down]
 			}
 			resp, _ := w.run(ctx, f)

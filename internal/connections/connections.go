@@ -17,6 +17,7 @@ import (
 	"github.com/evergrant/evergrant/internal/connection"
 	"github.com/evergrant/evergrant/internal/oauth"
 	"github.com/evergrant/evergrant/internal/seal"
+	"github.com/evergrant/evergrant/internal/spill"
 	"github.com/evergrant/evergrant/pkg/providers"
 )
 
@@ -29,7 +30,7 @@ type Reader interface {
 
 // Writer changes connections. See the conformance suite for the promises.
 type Writer interface {
-	Connect(ctx context.Context, c connection.Connection) (old connection.Connection, err error)
+	spill.Connections
 	Disconnect(ctx context.Context, k connection.Key, now time.Time) (old connection.Connection, err error)
 }
 
@@ -53,13 +54,14 @@ type Tokens interface {
 	Revoke(ctx context.Context, c oauth.Client, accessToken, refreshToken oauth.Secret) error
 }
 
-// A Handler serves direct invocations. Every field is required.
+// A Handler serves direct invocations. Every field but Spill is required.
 type Handler struct {
 	Reader   Reader
 	Writer   Writer
 	Breakers Breakers
 	Secrets  Secrets
 	Tokens   Tokens
+	Spill    spill.Store // takes new grants while Writer does not; nil: there is none
 	// Renew refreshes a connection whose tokens are still those of storedFence.
 	// It reports no error where somebody else is at it or was first, and logs
 	// those that it reports.

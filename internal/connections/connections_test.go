@@ -616,3 +616,32 @@ func TestSomethingOutOfReachIsSaid(t *testing.T) {
 		})
 	}
 }
+
+// A new grant that the store does not take is kept, and the caller told not to
+// ask for another.
+func TestANewGrantThatTheStoreDoesNotTakeIsKept(t *testing.T) {
+	for _, input := range []string{
+		`{"action":"issue","connection_id":"acct_42","provider":"whcc"}`,
+		`{"action":"import","connection_id":"acct_42","provider":"whiplash","refresh_token":"old"}`,
+		`{"action":"import","connection_id":"acct_42","provider":"whisk","access_token":"static"}`,
+	} {
+		for name, want := range map[string]string{"spill": "kept", "": "unavailable"} {
+			bubble(t, func(t *testing.T, f *fixture) {
+				kept := new(connectiontest.Spill)
+				if name != "" {
+					f.Spill = kept
+				}
+				f.store.OnWrite = func(op string, _ any) (bool, error) {
+					stores := op == "Connect" || op == "Restore"
+					return !stores, map[bool]error{true: errors.New("away")}[stores]
+				}
+				if resp, raw := f.do(t, "%s", input); resp.Error == nil || resp.Error.Type != want {
+					t.Errorf("%s: %s, want %s", input, raw, want)
+				}
+				if logged := strings.Contains(f.log.String(), "rescue="); kept.Len() != len(name)/5 || logged != (name == "") {
+					t.Errorf("%s: %d spills, log %s", input, kept.Len(), f.log)
+				}
+			})
+		}
+	}
+}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/evergrant/evergrant/internal/connection"
 	"github.com/evergrant/evergrant/internal/oauth"
+	"github.com/evergrant/evergrant/internal/spill"
 	"github.com/evergrant/evergrant/pkg/providers"
 )
 
@@ -184,6 +185,9 @@ func checkPrefix(client oauth.Client, token oauth.Secret) error {
 	return nil
 }
 
+// errKept is the answer to a new grant that the store did not take.
+var errKept = &Error{Type: "kept", Detail: "the new grant is kept, and stored by itself within ten minutes: look again then, and ask for no other one"}
+
 // store obtains a new grant, stores it and returns the connection. The keys
 // come first: what can fail fails before the provider answers.
 func (h *Handler) store(ctx context.Context, k connection.Key, client oauth.Client, obtain func(context.Context) (oauth.TokenSet, error)) (connection.Connection, error) {
@@ -205,11 +209,12 @@ func (h *Handler) store(ctx context.Context, k connection.Key, client oauth.Clie
 	if err != nil {
 		return connection.Connection{}, err
 	}
-	err = connection.Persist(ctx, deadline.Add(-time.Second), h.Random, func(ctx context.Context) error {
-		_, err := h.Writer.Connect(ctx, c)
-		return err
-	})
-	if err != nil {
+	keeper := spill.Keeper{Store: h.Spill, Random: h.Random, Log: h.Log}
+	place, err := keeper.KeepGrant(ctx, deadline.Add(-time.Second), keys, c, tokens, h.Writer)
+	switch {
+	case err != nil && place == spill.Spilled:
+		return connection.Connection{}, fmt.Errorf("%w: store connection: %w", errKept, err)
+	case err != nil:
 		return connection.Connection{}, fmt.Errorf("store connection: %w", err)
 	}
 	h.Log.InfoContext(ctx, "connected", "provider", k.Provider, "connection_id", k.ConnectionID, "issued", c.Issued)

@@ -70,7 +70,8 @@ func TestAColdStartMakesTwoCallsOfSecretsManagerAtMost(t *testing.T) {
 			first := tt.request(d)
 			d.Secrets.Take()
 			first()
-			if calls := d.Secrets.Take(); len(calls) == 0 || len(calls) > 2 {
+			calls := slices.DeleteFunc(d.Secrets.Take(), func(call string) bool { return call == "ListSecrets" }) // beside the sweep, for what was spilled
+			if len(calls) == 0 || len(calls) > 2 {
 				t.Errorf("to the end of the first request it makes the calls %q, want one or two", calls)
 			}
 			again := tt.request(d)
@@ -130,7 +131,9 @@ func TestARefreshMakesTwoWritesAndNoReadBesidesTheSweep(t *testing.T) {
 	d.function("RefreshFunction")
 	d.took("the start", nil, nil)
 	d.sweep()
-	d.took("an idle sweep", idleSweep, nil)
+	d.took("an idle sweep, which looks for spills every ten minutes", idleSweep, []string{"ListSecrets"})
+	d.sweep()
+	d.took("the next one", idleSweep, nil)
 	secrets := []string{"GetSecretValue whiplash", "GetSecretValue SealSecret"}
 	for i, doing := range []string{"the first refresh", "a warm refresh", "a second warm refresh"} {
 		d.makeDue(connectionID, "whiplash", "3")

@@ -51,7 +51,7 @@ func (f Function) Names() []string {
 	case Authorize:
 		return append(common, "CONNECT_SECRET", "PUBLIC_URL", "RETURN_ORIGINS", "ALLOW_UNSIGNED_CONNECT")
 	case Callback:
-		return append(common, "CONNECTIONS_TABLE", "STATE_TABLE", "PUBLIC_URL", "COMPLETION_URL", "DUE_SHARDS")
+		return append(common, "CONNECTIONS_TABLE", "STATE_TABLE", "RESCUE_SECRETS", "PUBLIC_URL", "COMPLETION_URL", "DUE_SHARDS")
 	case Refresh:
 		return append(common, "CONNECTIONS_TABLE", "STATE_TABLE", "RESCUE_SECRETS", "DUE_SHARDS", "REFRESH_CONCURRENCY", "SHARD_QUEUE_URL")
 	case Connections:

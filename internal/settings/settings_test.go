@@ -31,7 +31,7 @@ func TestLoadReadsWhatTheFunctionNames(t *testing.T) {
 	want := map[Function]Settings{
 		Authorize: {ProviderSecrets: "stack/providers/", SealSecret: "seal", ConnectSecret: "connect", PublicURL: "https://connect.example.com",
 			ReturnOrigins: []string{"https://app.example.com", "https://admin.example.com"}, AllowUnsignedConnect: true, AllowPrivateProviders: true},
-		Callback: {ProviderSecrets: "stack/providers/", SealSecret: "seal", ConnectionsTable: "connections", StateTable: "state",
+		Callback: {ProviderSecrets: "stack/providers/", SealSecret: "seal", RescueSecrets: "stack/rescue/", ConnectionsTable: "connections", StateTable: "state",
 			PublicURL: "https://connect.example.com", CompletionURL: "https://app.example.com/complete", DueShards: 8, AllowPrivateProviders: true},
 		Refresh: {ProviderSecrets: "stack/providers/", SealSecret: "seal", ConnectionsTable: "connections", StateTable: "state", RescueSecrets: "stack/rescue/",
 			DueShards: 8, RefreshConcurrency: 64, AllowPrivateProviders: true, ShardQueueURL: "https://sqs.eu-central-1.amazonaws.com/123456789012/shards"},
@@ -64,7 +64,7 @@ func TestDefaults(t *testing.T) {
 	}{
 		{Authorize, map[string]string{"SEAL_SECRET": "seal", "CONNECT_SECRET": "connect"}, Settings{ProviderSecrets: "evergrant/providers/", SealSecret: "seal", ConnectSecret: "connect"}},
 		{Authorize, map[string]string{"SEAL_SECRET": "seal", "ALLOW_UNSIGNED_CONNECT": "true"}, Settings{ProviderSecrets: "evergrant/providers/", SealSecret: "seal", AllowUnsignedConnect: true}},
-		{Callback, map[string]string{"SEAL_SECRET": "seal", "CONNECTIONS_TABLE": "c", "STATE_TABLE": "s"}, Settings{ProviderSecrets: "evergrant/providers/", SealSecret: "seal", ConnectionsTable: "c", StateTable: "s", DueShards: 4}},
+		{Callback, map[string]string{"SEAL_SECRET": "seal", "CONNECTIONS_TABLE": "c", "STATE_TABLE": "s"}, Settings{ProviderSecrets: "evergrant/providers/", SealSecret: "seal", ConnectionsTable: "c", StateTable: "s", RescueSecrets: "evergrant/rescue/", DueShards: 4}},
 		{Refresh, map[string]string{"SEAL_SECRET": "seal", "CONNECTIONS_TABLE": "c", "STATE_TABLE": "s"}, Settings{ProviderSecrets: "evergrant/providers/", SealSecret: "seal", ConnectionsTable: "c", StateTable: "s", RescueSecrets: "evergrant/rescue/", DueShards: 4, RefreshConcurrency: 128}},
 		{Connections, map[string]string{"SEAL_SECRET": "seal", "CONNECTIONS_TABLE": "c", "STATE_TABLE": "s"}, Settings{ProviderSecrets: "evergrant/providers/", SealSecret: "seal", ConnectionsTable: "c", StateTable: "s", RescueSecrets: "evergrant/rescue/", DueShards: 4}},
 	}

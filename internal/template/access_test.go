@@ -26,6 +26,8 @@ var granted = map[string][]string{
 		"dynamodb:UpdateItem on StateTable.Arn",
 		"logs:CreateLogStream on CallbackLogs.Arn",
 		"logs:PutLogEvents on CallbackLogs.Arn",
+		"secretsmanager:CreateSecret on " + secretsBelow + "rescue/*",
+		"secretsmanager:DeleteSecret on " + secretsBelow + "rescue/*",
 		"secretsmanager:GetSecretValue on SealSecret",
 		"secretsmanager:GetSecretValue on " + secretsBelow + "providers/*",
 	},
@@ -42,6 +44,7 @@ var granted = map[string][]string{
 		"secretsmanager:GetSecretValue on SealSecret",
 		"secretsmanager:GetSecretValue on " + secretsBelow + "providers/*",
 		"secretsmanager:GetSecretValue on " + secretsBelow + "rescue/*",
+		"secretsmanager:ListSecrets on *",
 		"sqs:DeleteMessage on ShardQueue.Arn",
 		"sqs:GetQueueAttributes on ShardQueue.Arn",
 		"sqs:ReceiveMessage on ShardQueue.Arn",
@@ -156,6 +159,7 @@ func permissions(doc map[string]any, p *problems) {
 // one that a statement can name, each with the reason why it opens nothing.
 var nowhere = map[string]string{
 	"secretsmanager:BatchGetSecretValue": "it returns only the secrets that GetSecretValue may read",
+	"secretsmanager:ListSecrets":         "it returns names, descriptions and tags, and no value",
 }
 
 func noWildcards(doc map[string]any, p *problems) {

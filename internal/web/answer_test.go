@@ -34,6 +34,8 @@ var texts = []struct {
 	{ProviderFailed, "provider-failed", 502},
 	{NotConfigured, "not-configured", 500},
 	{Unavailable, "unavailable", 503},
+	{Kept, "kept", 503},
+	{NotSaved, "not-saved", 503},
 	{Internal, "internal", 500},
 }
 

@@ -41,6 +41,8 @@ var (
 		Detail: "Nothing you can mend: the people who run this service have been told. Please try again later."}
 	Unavailable = Text{Status: http.StatusServiceUnavailable, Type: "unavailable", Title: "Please try again in a moment",
 		Detail: "Something that is needed is out of reach, and nothing was changed. Try again in a moment."}
+	Kept = Text{Status: http.StatusServiceUnavailable, Type: "kept", Title: "Your account is about to be connected",
+		Detail: "You have approved, and what came of it is kept safely. It is connected by itself within ten minutes: there is nothing you have to do. Reload this page later to see that it is."}
 	NotSaved = Text{Status: http.StatusServiceUnavailable, Type: "not-saved", Title: "Your account could not be saved",
 		Detail: "You have approved, but what came of it could not be stored, and an older connection is as it was. Wait a few minutes, then go back to the application and connect again."}
 	Internal = Text{Status: http.StatusInternalServerError, Type: "internal", Title: "Something went wrong",

@@ -81,14 +81,34 @@ func (m Machine) Tokens() *oauth.TokenClient {
 	return &oauth.TokenClient{HTTP: oauth.NewHTTPClient(m.Settings.AllowPrivateProviders), Now: m.Now}
 }
 
-// Renewer returns what refreshes single connections.
-func (m Machine) Renewer(store *dynamo.Store, s *secrets.Store, tokens *oauth.TokenClient) (*refresh.Renewer, error) {
+// Spill returns the store of what the store of connections does not take.
+func (m Machine) Spill() (*secrets.Spill, error) {
 	client, err := m.manager()
 	if err != nil {
 		return nil, err
 	}
+	return &secrets.Spill{API: client, Prefix: m.Settings.RescueSecrets}, nil
+}
+
+// Renewer returns what refreshes single connections.
+func (m Machine) Renewer(store *dynamo.Store, s *secrets.Store, tokens *oauth.TokenClient) (*refresh.Renewer, error) {
+	spill, err := m.Spill()
+	if err != nil {
+		return nil, err
+	}
 	return &refresh.Renewer{
-		Leases: store, Breakers: store, Secrets: s, Tokens: tokens, Spill: &secrets.Spill{API: client, Prefix: m.Settings.RescueSecrets},
+		Leases: store, Breakers: store, Secrets: s, Tokens: tokens, Spill: spill,
 		Shards: m.Settings.DueShards, NewID: crand.Text, Random: m.Random, Now: m.Now, Log: m.Log,
+	}, nil
+}
+
+// Rescuer returns what brings spilled tokens back that no refresh would find.
+func (m Machine) Rescuer(store *dynamo.Store, s *secrets.Store, tokens *oauth.TokenClient) (*refresh.Rescuer, error) {
+	spill, err := m.Spill()
+	if err != nil {
+		return nil, err
+	}
+	return &refresh.Rescuer{
+		Spills: spill, Connections: store, Secrets: s, Tokens: tokens, Shards: m.Settings.DueShards, Now: m.Now, Log: m.Log,
 	}, nil
 }
