@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -73,7 +74,8 @@ type wire struct {
 
 const purpose = "authorization request"
 
-// encoding is strict, so that no two values stand for one request.
+// encoding is strict, so that no two values stand for one request; Open refuses
+// the line breaks that it would pass over.
 var encoding = base64.RawURLEncoding.Strict()
 
 // OAuth returns r as package oauth takes it.
@@ -102,6 +104,16 @@ func prefix(https bool) string {
 		return "__Host-evergrant-"
 	}
 	return "evergrant-"
+}
+
+// suffix is what CookieName puts behind the prefix.
+var suffix = regexp.MustCompile(`^[0-9a-f]{16}$`)
+
+// ours reports whether name is one that CookieName returns. No other comes back
+// in a header of ours, whatever a browser sends.
+func ours(name string, https bool) bool {
+	rest, ok := strings.CutPrefix(name, prefix(https))
+	return ok && suffix.MatchString(rest)
 }
 
 // SetCookie returns the Set-Cookie line that gives r to the browser. Lax, since
@@ -136,7 +148,7 @@ func secure(https bool) string {
 // Open reads the value of a cookie that SetCookie made.
 func Open(keys seal.Keys, value string) (Request, error) {
 	sealed, err := encoding.DecodeString(value)
-	if err != nil {
+	if err != nil || strings.ContainsAny(value, "\r\n") {
 		return Request{}, seal.ErrNotOpened
 	}
 	plain, err := keys.Open(purpose, sealed)
@@ -171,7 +183,7 @@ func Evict(keys seal.Keys, cookies map[string]string, https bool, now time.Time)
 	var kept []pending
 	length := 0
 	for _, name := range slices.Sorted(maps.Keys(cookies)) {
-		if !strings.HasPrefix(name, prefix(https)) {
+		if !ours(name, https) {
 			continue
 		}
 		r, err := Open(keys, cookies[name])

@@ -134,6 +134,7 @@ func TestOpenTakesNothingElse(t *testing.T) {
 	}
 	tests := map[string]string{
 		"empty": "", "no base64": "%", "short": value[:10], "cut off": value[:len(value)-4], "longer": value + "AAAA", "padded": value + "=",
+		"a line break": value[:8] + "\n" + value[8:], "a line break at its end": value + "\r\n",
 		"another purpose": encoding.EncodeToString(token), "no object": encoding.EncodeToString(noObject),
 	}
 	for i := range value {
@@ -287,6 +288,20 @@ func TestEvictDropsWhatIsOfNoUse(t *testing.T) {
 	j.evict(t, false, noon)
 	if _, ok := j["evergrant-0000000000000000"]; ok {
 		t.Error("an unreadable cookie stays over plain http")
+	}
+}
+
+// What a browser sends comes back in no header but as a name of ours, to the
+// letter: with any other, it would write a part of the line.
+func TestEvictNamesNoCookieButOurs(t *testing.T) {
+	for _, name := range []string{
+		"__Host-evergrant-", "__Host-evergrant-000000000000000", "__Host-evergrant-00000000000000000", "__Host-evergrant-000000000000000A",
+		"__Host-evergrant-000000000000000 ", "__Host-evergrant-0000000000000000\n", "__Host-evergrant-\r\nSet-Cookie: a", "__Host-evergrant-0; Domain=example.com",
+		"evergrant-0000000000000000",
+	} {
+		if lines := Evict(sealKeys(t), map[string]string{name: "x"}, true, noon); len(lines) != 0 {
+			t.Errorf("%q: %q", name, lines)
+		}
 	}
 }
 
