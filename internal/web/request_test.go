@@ -3,8 +3,6 @@ package web
 import (
 	"encoding/base64"
 	"encoding/json"
-	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -198,23 +196,4 @@ func TestPublicURLIsTheSettingOrTheDomainName(t *testing.T) {
 			t.Errorf("PublicURL(%q) = %s, %v", tt.configured, got, https)
 		}
 	}
-}
-
-// Whatever is read strictly is what package net/url reads.
-func FuzzParameters(f *testing.F) {
-	for _, seed := range []string{"", "a=1&b=2", "a=%2B&a=1", "%zz", "a=\xff", "state=x&code=y%3D&iss=https%3A%2F%2Fp", "&&=&=&a"} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, raw string) {
-		params, err := parameters(raw)
-		if err != nil {
-			return
-		}
-		for name, v := range params {
-			values, _ := url.ParseQuery(raw) // it drops pairs with a semicolon, and says so
-			if got, ok := values[name]; ok && !slices.Equal(got, []string{v}) {
-				t.Errorf("%q: %q = %q, net/url reads %q", raw, name, v, got)
-			}
-		}
-	})
 }
