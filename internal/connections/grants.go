@@ -16,7 +16,8 @@ import (
 )
 
 // How long and how often a caller's refresh looks whether another one's has
-// ended. A caller whose token still works does not wait for long.
+// ended. A caller whose token still works does not wait for long; one that
+// names its token may have been answered 401, so it waits.
 const (
 	patience     = 20 * time.Second
 	briefly      = 3 * time.Second
@@ -57,7 +58,7 @@ func (h *Handler) refresh(ctx context.Context, k connection.Key, req Request) (c
 	if err := h.Renew(ctx, k, c.StoredFence); err != nil {
 		return connection.Connection{}, &toldError{fmt.Errorf("refresh: %w", err)}
 	}
-	return h.await(ctx, k, c.StoredFence)
+	return h.await(ctx, k, c.StoredFence, req)
 }
 
 // needed reports whether the token that the caller read is still the stored
@@ -95,7 +96,7 @@ func (h *Handler) pausing(ctx context.Context, c connection.Connection, req Requ
 
 // await returns the connection once its tokens are no longer those of
 // storedFence, or nobody is refreshing them.
-func (h *Handler) await(ctx context.Context, k connection.Key, storedFence int64) (connection.Connection, error) {
+func (h *Handler) await(ctx context.Context, k connection.Key, storedFence int64, req Request) (connection.Connection, error) {
 	for start := h.Now(); ; {
 		c, err := h.Reader.Get(ctx, k)
 		if err != nil {
@@ -103,7 +104,7 @@ func (h *Handler) await(ctx context.Context, k connection.Key, storedFence int64
 		}
 		now := h.Now()
 		wait := patience
-		if now.Before(c.ExpiresAt) {
+		if now.Before(c.ExpiresAt) && req.TokenSHA256 == "" {
 			wait = briefly
 		}
 		switch {

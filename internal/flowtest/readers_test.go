@@ -1,6 +1,7 @@
 package flowtest
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -158,10 +159,12 @@ func TestAStormOfReadersMakesOneProviderCall(t *testing.T) {
 		name  string
 		life  time.Duration // of the token that they have
 		each  time.Duration // between two callers
+		delay time.Duration // of the provider; 0: two seconds
 		stale bool          // eventually consistent reads have the old token to the end
 		do    func(context.Context, *tokens.Reader, int) (tokens.Token, error)
 	}{
 		{name: "401 at once", life: time.Hour, do: replace},
+		{name: "401 at a provider that takes its time", life: time.Hour, delay: 15 * time.Second, do: replace},
 		{name: "401 one after the other", life: time.Hour, each: 50 * time.Millisecond, do: replace},
 		{name: "401 while replicas lag", life: time.Hour, each: 50 * time.Millisecond, stale: true, do: replace},
 		{name: "401 of a token that has expired", life: -time.Minute, do: replace},
@@ -180,7 +183,7 @@ func TestAStormOfReadersMakesOneProviderCall(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, tt.life)
-				w.provider.delay = 2 * time.Second
+				w.provider.delay = cmp.Or(tt.delay, 2*time.Second)
 				if tt.stale {
 					c, err := w.store.Get(t.Context(), shop)
 					if err != nil {
