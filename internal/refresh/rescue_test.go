@@ -18,11 +18,11 @@ func (f *fixture) rescuer(kept *connectiontest.Spill) *Rescuer {
 	return &Rescuer{Spills: kept, Connections: f.store, Secrets: f.secrets, Tokens: f.endpoint, Shards: 4, Now: time.Now, Log: f.Log}
 }
 
-// spillGrant spills the n-th answer of the endpoint as a new grant of k, given
+// spillGrant spills an answer of the endpoint as a new grant of k, given
 // now.
-func (f *fixture) spillGrant(t *testing.T, kept *connectiontest.Spill, k connection.Key, n int) {
+func (f *fixture) spillGrant(t *testing.T, kept *connectiontest.Spill, k connection.Key) {
 	t.Helper()
-	tokens := rotated(n)
+	tokens := rotated(4)
 	tokens.Account = oauth.Account{ID: "7", Label: "shop"}
 	c, err := connection.New(k, f.secrets.client, tokens, f.secrets.keys, 4)
 	if err != nil {
@@ -107,7 +107,7 @@ func TestASpilledGrantComesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t)
 		kept, log := f.withSpill()
-		f.spillGrant(t, kept, f.key, 4)
+		f.spillGrant(t, kept, f.key)
 		if err := f.rescuer(kept).Rescue(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -173,7 +173,7 @@ func TestAGrantThatNobodyWantsIsDeleted(t *testing.T) {
 				f := newFixture(t)
 				f.secrets.client.Provider.RevokesOne = tt.revokesOne
 				kept, _ := f.withSpill()
-				f.spillGrant(t, kept, f.key, 4)
+				f.spillGrant(t, kept, f.key)
 				<-time.After(time.Minute)
 				tokens := rotated(5)
 				c, err := connection.New(f.key, f.secrets.client, tokens, f.secrets.keys, 4)
@@ -229,7 +229,7 @@ func TestARescueLosesAgainstWhoeverIsAtIt(t *testing.T) {
 		kept, _ := f.withSpill()
 		f.connect(t, f.key)
 		<-time.After(time.Minute)
-		f.spillGrant(t, kept, f.key, 4)
+		f.spillGrant(t, kept, f.key)
 		<-time.After(time.Minute)
 		f.store.OnWrite = func(op string, _ any) (bool, error) {
 			if op == "Restore" {
@@ -261,7 +261,7 @@ func TestASpillThatCannotBeUsedIsPassedOver(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		f.spillGrant(t, kept, good, 4)
+		f.spillGrant(t, kept, good)
 		err := f.rescuer(kept).Rescue(t.Context())
 		if err == nil || !strings.Contains(err.Error(), "5 spills passed over") || strings.Count(err.Error(), "acct at acme") != maxComplaints {
 			t.Errorf("err = %v", err)
