@@ -90,6 +90,11 @@ mutate: ## Play the stores without each of their conditions: some test must fail
 bench: ## Count what each step costs: calls, writes, memory
 	go test -run '^$$' -bench . -benchmem ./...
 
+# FLAGS='--help' lists what can be asked.
+.PHONY: simulate
+simulate: ## Play sweeps in virtual time: what is late, what a month costs; FLAGS='--connections 5000 --outage 1h-2h:hanging' for own questions
+	go run ./internal/capacity/cmd $(FLAGS)
+
 # --- Check ---------------------------------------------------------------------
 
 .PHONY: check

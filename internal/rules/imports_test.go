@@ -52,6 +52,8 @@ var allowed = map[string][]string{
 	"internal/dynamotest":     append(base, "internal/template", "internal/dynamo"),
 	"internal/mutate":         {"internal/dynamo"},
 	"internal/refreshmodel":   {},
+	"internal/capacity":       base,
+	"internal/capacity/cmd":   {"internal/capacity"},
 	"internal/lambdatest":     {"internal/dynamotest", "internal/simulator", "internal/template"},
 
 	"internal/wiring": append(base, "internal/refresh", "internal/awsenv", "internal/secrets", "internal/settings", "internal/dynamo", "internal/queue"),
@@ -61,8 +63,9 @@ var allowed = map[string][]string{
 	"functions/refresh":     {"internal/refresh", "internal/awsenv", "internal/settings", "internal/wiring"},
 	"functions/connections": {"internal/connections", "internal/connection", "internal/awsenv", "internal/settings", "internal/wiring"},
 
-	"internal/local": append(base, "internal/authorize", "internal/callback", "internal/refresh", "internal/connections", "internal/web", "internal/bolt", "internal/simulator", "internal/settings", "pkg/connect"),
-	"cmd/evergrant":  append(base, "internal/local", "internal/connections", "internal/secrets", "pkg/connect"),
+	"internal/local":  append(base, "internal/authorize", "internal/callback", "internal/refresh", "internal/connections", "internal/web", "internal/bolt", "internal/simulator", "internal/settings", "pkg/connect"),
+	"internal/doctor": {"internal/oauth", "internal/seal", "internal/settings", "internal/web", "pkg/providers"},
+	"cmd/evergrant":   append(base, "internal/doctor", "internal/local", "internal/connections", "internal/secrets", "pkg/connect"),
 }
 
 // A listed package, as `go list -json` has it.
