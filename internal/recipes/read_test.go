@@ -70,6 +70,13 @@ func (a *aws) note(id, call string) {
 	a.calls[id] = append(a.calls[id], call)
 }
 
+// noted returns the calls about a connection.
+func (a *aws) noted(id string) []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.calls[id]
+}
+
 func (a *aws) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -166,8 +173,8 @@ func TestAReaderOfEachLanguage(t *testing.T) {
 				if err := json.Unmarshal([]byte(lines[i]), &got); err != nil || got != [2]string{tt.id, tt.want} {
 					t.Errorf("%s: got %s, want %q: %v", tt.id, lines[i], tt.want, err)
 				}
-				if !slices.Equal(a.calls[tt.id], tt.calls) {
-					t.Errorf("%s: it took %q, want %q", tt.id, a.calls[tt.id], tt.calls)
+				if calls := a.noted(tt.id); !slices.Equal(calls, tt.calls) {
+					t.Errorf("%s: it took %q, want %q", tt.id, calls, tt.calls)
 				}
 			}
 			if stale, failed := strings.Count(warnings, "seconds left"), strings.Count(warnings, "not refreshed"); stale != 4 || failed != 2 {

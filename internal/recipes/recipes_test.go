@@ -1,6 +1,7 @@
 package recipes
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,7 +12,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
+
+// runTime is how long a program may run.
+const runTime = 50 * time.Second
 
 // root is the repository, seen from this folder.
 const root = "../.."
@@ -147,7 +152,9 @@ func (l language) run(t *testing.T, source string, env ...string) (out, warnings
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), command[0], command[1:]...)
+	ctx, cancel := context.WithTimeout(t.Context(), runTime)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	cmd.Dir = filepath.Join(root, ".tools", "recipes")
 	if l.name == "python" {
 		cmd.Dir = t.TempDir()
