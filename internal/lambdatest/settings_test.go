@@ -26,6 +26,7 @@ var badSettings = map[string][]string{
 	"ALLOW_PRIVATE_PROVIDERS": {"yes", "TRUE"},
 	"DUE_SHARDS":              {"0", "-1", "four", "1e9"},
 	"REFRESH_CONCURRENCY":     {"0", "many"},
+	"SHARD_QUEUE_URL":         {"shards", "https://sqs.eu-central-1.amazonaws.com"},
 	"AWS_REGION":              {""},
 }
 
