@@ -213,12 +213,11 @@ func (l *lane) close(late bool) {
 
 // waitUntil waits for a change, or for t, which lies after now. l.mu is held.
 func (l *lane) waitUntil(t, now time.Time) {
-	if !l.alarm {
-		l.alarm = true
-		time.AfterFunc(t.Sub(now), func() {
+	if l.alarm == nil {
+		l.alarm = time.AfterFunc(t.Sub(now), func() {
 			l.mu.Lock()
 			defer l.mu.Unlock()
-			l.alarm = false
+			l.alarm = nil
 			l.change.Broadcast()
 		})
 	}
@@ -331,6 +330,11 @@ func (l *lane) count(ctx context.Context) {
 
 // finish writes what is left to be written when all workers are through.
 func (l *lane) finish(ctx context.Context) {
+	l.mu.Lock()
+	if l.alarm != nil {
+		l.alarm.Stop()
+	}
+	l.mu.Unlock()
 	l.count(ctx)
 	if l.ours != nil {
 		l.Log.WarnContext(ctx, "refreshes failed on our side", "provider", l.provider, "err", l.ours)
