@@ -39,7 +39,7 @@ type lane struct {
 	more    bool            // the reader may bring more
 	closed  bool            // no refresh begins any more
 	late    bool            // for want of time, not for want of work
-	alarm   bool            // a timer is set that tells of a change
+	alarm   *time.Timer     // tells of a change that time makes; nil: none is set
 
 	limit, permits, hired, working int // of refreshes at the same time; of workers
 
