@@ -21,8 +21,11 @@
      SPLITREAD     the refresh token is read after the claim instead of by the claim
      EARLYRELEASE  the lease is released before the spill was looked for
      BLIND         the spill cannot be read, and the refresh token is sent all the same
+     UNFENCED      with SEARCH: what the search finds is stored whatever became of the row
    And how much is searched.
      NATT       attempts of each worker
+     SEARCH     one spill may be written later than anybody waits for it, and the sweep
+                searches the spill for what no claim would find
 
    The properties.
      P1  no spent refresh token is sent while its live successor is in the row, in the
@@ -50,6 +53,10 @@ mtype row_phase=FREE;
 /* The spill: by the fence of the attempt, 0 for none, else 1 + 8*grant + token.
    Who reads it sees what was written. */
 byte spilled[FENCES];
+
+#ifdef SEARCH
+byte late=0, late_fence; /* what is still to come */
+#endif
 
 /* The provider, for each grant: the one refresh token that it takes, and whether it
    has revoked the grant. */
@@ -79,6 +86,15 @@ inline store(g, t, f) {
   assert(g>row_grant || (g==row_grant && t>=row_token)); /* P2 */
   row_grant=g; row_token=t; row_stored_fence=f; row_phase=FREE
 #endif
+}
+
+/* The look at the spill, and the write of what is there. The newest counts. */
+inline look() {
+  atomic { k=fence-1; next=0;
+    do :: k>stored_fence && spilled[k]==0 -> k-- :: else -> break od;
+    if :: k>stored_fence && spilled[k]>0 -> grant=(spilled[k]-1)/8; token=(spilled[k]-1)%8; next=1; store(grant,token,fence)
+       :: else -> skip fi;
+    k=0 }
 }
 
 proctype Worker(byte id) {
@@ -119,12 +135,7 @@ recover: /* An earlier attempt was cut off: its tokens may lie in the spill. The
 #ifdef BLIND
      :: interrupted -> skip
 #endif
-     :: interrupted ->
-     atomic { k=fence-1; next=0;
-       do :: k>stored_fence && spilled[k]==0 -> k-- :: else -> break od;
-       if :: k>stored_fence && spilled[k]>0 -> grant=(spilled[k]-1)/8; token=(spilled[k]-1)%8; next=1; store(grant,token,fence)
-          :: else -> skip fi;
-       k=0 };
+     :: interrupted -> look();
      if :: next>0 -> goto leave :: else -> skip fi     /* stored: nothing is sent */
      :: else -> skip fi;
 #endif
@@ -148,6 +159,10 @@ send:
 answered:
   if
   :: answer[id]==INVALID_GRANT -> /* only who holds the fence may give the grant up */
+#ifdef SEARCH
+       look();                                         /* tokens may have come late */
+       if :: next>0 -> goto leave :: else -> skip fi;
+#endif
        atomic { if :: row_fence==fence -> row_phase=REAUTHORIZATION_REQUIRED :: else -> skip fi }; goto leave
   :: answer[id]==UNKNOWN -> goto leave                 /* the lease runs out by itself */
   :: answer[id]==TOKENS -> next=answer_token[id]
@@ -165,6 +180,9 @@ spill:
 #ifdef SPILL
   if :: true -> spilled[fence]=1+grant*8+next; goto leave
      :: true -> atomic { if :: (row_stored_fence==fence) -> skip :: else -> lost[grant]=true fi }; goto crash
+#ifdef SEARCH
+     :: atomic { late==0 -> late=1+grant*8+next; late_fence=fence; lost[grant]=true }; goto leave   /* nobody has it until it comes */
+#endif
   fi;
 #else
   atomic { assert(row_stored_fence==fence); /* P3 */
@@ -205,6 +223,36 @@ loop:
 out: skip
 }
 
+#ifdef SEARCH
+proctype Medium() {
+  if :: atomic { late>0 -> spilled[late_fence]=late } :: finished==WORKERS+1 fi
+}
+
+/* The search of the sweep: one read of the row, one look, one write under the
+   fence that was read. What a refresh is at is left to it. */
+proctype Search() {
+  byte seen, stored_fence, k;
+  atomic { seen=row_fence; stored_fence=row_stored_fence;
+    if :: row_phase==LEASED && row_holder!=NOBODY && alive[row_holder] -> goto done :: else -> skip fi };
+  atomic { k=seen; do :: k>stored_fence && spilled[k]==0 -> k-- :: else -> break od;
+    if :: k<=stored_fence -> goto done :: else -> skip fi };
+restore: atomic {
+    if ::
+#ifndef UNFENCED
+          row_fence==seen ->
+#else
+          true ->
+#endif
+          assert((spilled[k]-1)/8>row_grant || ((spilled[k]-1)/8==row_grant && (spilled[k]-1)%8>=row_token)); /* P2 */
+          row_fence++; row_grant=(spilled[k]-1)/8; row_token=(spilled[k]-1)%8; row_stored_fence=row_fence; row_phase=FREE; row_holder=NOBODY
+#ifndef UNFENCED
+       :: else -> skip
+#endif
+    fi };
+done: skip
+}
+#endif
+
 /* The person connects again while refreshes run, or does not. */
 proctype Callback() {
   if
@@ -217,7 +265,11 @@ proctype Callback() {
 }
 
 init { byte k;
-  atomic { live[0]=0; run Worker(0); run Worker(1); run Provider(); run Callback() };
+  atomic { live[0]=0; run Worker(0); run Worker(1); run Provider(); run Callback();
+#ifdef SEARCH
+           run Medium(); run Search();
+#endif
+  };
   (finished==WORKERS+1 && !under_way[0] && !under_way[1]);
   /* One more sweep, without faults. */
   atomic {
