@@ -43,9 +43,10 @@ type hold struct {
 	gone    chan struct{} // closed once the process is dead
 }
 
-// guarded is deploy with a gate in front of the services. Its calls are named
-// by what they are for, see the methods awsCall and providerCall.
-func guarded(t *testing.T, c lambdatest.Config) (*deployment, *gate) {
+// guarded deploys the bootstraps in paths with a gate in front of the services.
+// Its calls are named by what they are for, see the methods awsCall and
+// providerCall.
+func guarded(t *testing.T, paths map[string]string, c lambdatest.Config) (*deployment, *gate) {
 	t.Helper()
 	g := &gate{t: t, written: func() {}, calls: map[string]int{}, lives: map[string]int{}, paths: map[string]string{}, target: map[string]string{}}
 	provider := g.front("provider", g.providerCall)
@@ -63,7 +64,7 @@ func guarded(t *testing.T, c lambdatest.Config) (*deployment, *gate) {
 		}
 		secret["endpoints"] = endpoints
 	}
-	d := deploy(t, c)
+	d := &deployment{World: lambdatest.Open(t, paths, c), t: t, change: map[string]map[string]string{}, running: map[string]*lambdatest.Function{}}
 	g.target["provider"], g.target["dynamodb"], g.target["secrets"] = d.Provider, d.DynamoDB.URL, d.Secrets.URL
 	g.dynamoDB, g.secrets = g.front("dynamodb", g.awsCall(d)), g.front("secrets", g.awsCall(d))
 	for _, name := range []string{"AuthorizeFunction", "CallbackFunction", "RefreshFunction", "ConnectionsFunction"} {
