@@ -73,7 +73,7 @@ func spread(k Key, limit time.Duration) time.Duration {
 // there are n. It names both numbers, as in 4.3 for the last of four, so that n
 // can change while connections wait: they move when they are next written.
 func Shard(k Key, n int) string {
-	return ShardKey(n, int(uint64(hash(k)>>10)%uint64(max(n, 1))))
+	return ShardKey(n, int(hash(k)>>10)%max(n, 1))
 }
 
 // ShardKey returns the key of shard i of n, counted from 0.
