@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -24,6 +25,8 @@ type stateRow struct {
 	Code         string   `json:"code,omitempty"`
 	ExpiresAt    seconds  `json:"expires_at,omitempty"`
 	Denied       []string `json:"denied,omitempty"` // states
+	Answer       []byte   `json:"answer,omitempty"` // sealed
+	HeldUntil    seconds  `json:"held_until,omitempty"`
 
 	LeaseID    string  `json:"lease_id,omitempty"`
 	LeaseUntil seconds `json:"lease_until,omitempty"`
@@ -78,9 +81,37 @@ func (s *Store) ClaimRequest(ctx context.Context, r connection.Request) error {
 			return connection.ErrConflict
 		}
 		row.open(r)
-		row.State = r.State
+		row.State, row.Answer, row.HeldUntil = r.State, r.Answer, secondsOf(r.HeldUntil)
 		return nil
 	})
+}
+
+// TakeAnswer takes the answer out of the claimed request and returns the request
+// with it. It is connection.ErrConflict where none is held at now.
+func (s *Store) TakeAnswer(ctx context.Context, id string, now time.Time) (r connection.Request, err error) {
+	err = s.changeState(ctx, "take the answer of authorization request", id, func(row *stateRow) error {
+		if row.Answer == nil || row.HeldUntil <= secondsOf(now) {
+			return connection.ErrConflict
+		}
+		r = row.request(id)
+		row.Answer = nil
+		return nil
+	})
+	return r, err
+}
+
+// request returns the claim in the row of an ID.
+func (row *stateRow) request(id string) connection.Request {
+	return connection.Request{
+		ID:        id,
+		State:     row.State,
+		Key:       connection.Key{ConnectionID: row.ConnectionID, Provider: row.Provider},
+		Outcome:   connection.Outcome(row.Outcome),
+		Code:      row.Code,
+		ExpiresAt: row.ExpiresAt.time(),
+		Answer:    row.Answer,
+		HeldUntil: row.HeldUntil.time(),
+	}
 }
 
 // DenyRequest remembers that the user declined r.State. It is
@@ -118,16 +149,9 @@ func (s *Store) GetRequest(ctx context.Context, id, stateID string) (r connectio
 		if err != nil {
 			return err
 		}
-		r = connection.Request{
-			ID:        id,
-			State:     row.State,
-			Key:       connection.Key{ConnectionID: row.ConnectionID, Provider: row.Provider},
-			Outcome:   connection.Outcome(row.Outcome),
-			Code:      row.Code,
-			ExpiresAt: row.ExpiresAt.time(),
-		}
+		r = row.request(id)
 		if slices.Contains(row.Denied, stateID) {
-			r.State, r.Outcome, r.Code = stateID, connection.Denied, ""
+			r = connection.Request{ID: id, State: stateID, Key: r.Key, Outcome: connection.Denied, ExpiresAt: r.ExpiresAt}
 		}
 		if r.State == "" {
 			return connection.ErrNotFound

@@ -28,6 +28,11 @@ type Request struct {
 	Outcome   Outcome
 	Code      string // why it failed, in our words
 	ExpiresAt time.Time
+
+	// Answer is the provider's answer, sealed, while it waits for the host;
+	// HeldUntil says until when it may be taken, and stays when it was.
+	Answer    []byte
+	HeldUntil time.Time
 }
 
 // RequestID returns the ID under which an authorization request is claimed:

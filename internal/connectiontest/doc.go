@@ -88,9 +88,14 @@ type Connections interface {
 // lease. Nothing in it ends by time alone; ExpiresAt only says when the medium
 // may forget, so it must not be before the end of the ticket.
 type State interface {
-	// ClaimRequest claims r.ID for r.State, once for all time. ErrConflict: it
-	// is claimed, also if by r.State itself, or r.State was denied.
+	// ClaimRequest claims r.ID for r.State, once for all time, and holds
+	// r.Answer, if there is one, until r.HeldUntil. ErrConflict: it is claimed,
+	// also if by r.State itself, or r.State was denied.
 	ClaimRequest(ctx context.Context, r connection.Request) error
+
+	// TakeAnswer takes the answer out of a claim and returns the claim as it was.
+	// ErrConflict: none is held at now. A call whose answer was lost has taken it.
+	TakeAnswer(ctx context.Context, id string, now time.Time) (connection.Request, error)
 
 	// DenyRequest remembers that the user declined r.State. It leaves r.ID to
 	// other states. ErrConflict: r.State has claimed r.ID.

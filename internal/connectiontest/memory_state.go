@@ -21,8 +21,25 @@ func (m *Memory) ClaimRequest(ctx context.Context, r connection.Request) error {
 		if row.claim.State != "" || slices.Contains(row.denied, r.State) {
 			return connection.ErrConflict
 		}
-		row.claim = connection.Request{ID: r.ID, State: r.State, Key: r.Key, ExpiresAt: second(r.ExpiresAt)}
+		row.claim = connection.Request{
+			ID: r.ID, State: r.State, Key: r.Key, ExpiresAt: second(r.ExpiresAt),
+			Answer: slices.Clone(r.Answer), HeldUntil: second(r.HeldUntil),
+		}
 		return nil
+	})
+}
+
+// TakeAnswer implements State.
+func (m *Memory) TakeAnswer(ctx context.Context, id string, now time.Time) (connection.Request, error) {
+	return write(ctx, m, "TakeAnswer", id, func() (connection.Request, error) {
+		row := m.requests[id]
+		if row.claim.Answer == nil || !row.claim.HeldUntil.After(second(now)) {
+			return connection.Request{}, connection.ErrConflict
+		}
+		r := row.claim
+		row.claim.Answer = nil
+		m.requests[id] = row
+		return r, nil
 	})
 }
 
@@ -57,13 +74,14 @@ func (m *Memory) GetRequest(ctx context.Context, id, state string) (connection.R
 		row := m.requests[id]
 		if slices.Contains(row.denied, state) {
 			r := row.claim
-			r.State, r.Outcome, r.Code = state, connection.Denied, ""
-			return r, nil
+			return connection.Request{ID: id, State: state, Key: r.Key, Outcome: connection.Denied, ExpiresAt: r.ExpiresAt}, nil
 		}
 		if row.claim.State == "" {
 			return connection.Request{}, connection.ErrNotFound
 		}
-		return row.claim, nil
+		r := row.claim
+		r.Answer = slices.Clone(r.Answer)
+		return r, nil
 	})
 }
 

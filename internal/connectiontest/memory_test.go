@@ -46,6 +46,10 @@ var writes = []struct {
 		r := connection.Request{ID: "ticket#2", State: "z", Outcome: connection.Failed}
 		return m.FinishRequest(t.Context(), r)
 	}},
+	{"TakeAnswer", func(t *testing.T, m *Memory) error {
+		_, err := m.TakeAnswer(t.Context(), "ticket#2", noon)
+		return err
+	}},
 	{"TakeSweep", func(t *testing.T, m *Memory) error { return take(t, m, "a", noon) }},
 	{"EndSweep", func(t *testing.T, m *Memory) error { return m.EndSweep(t.Context(), "", "old") }},
 	{"SetBreaker", func(t *testing.T, m *Memory) error {
@@ -69,7 +73,7 @@ func prepare(t *testing.T) *Memory {
 	}
 	claim(t, m, numbered(1), "lease-0")
 	claim(t, m, numbered(2), "lease-0")
-	ok(t, "ClaimRequest", m.ClaimRequest(t.Context(), connection.Request{ID: "ticket#2", State: "z"}))
+	ok(t, "ClaimRequest", m.ClaimRequest(t.Context(), connection.Request{ID: "ticket#2", State: "z", Answer: []byte("a"), HeldUntil: later}))
 	ok(t, "TakeSweep", take(t, m, "old", noon.Add(-leaseTime)))
 	return m
 }
@@ -148,7 +152,7 @@ func TestEveryCallIsCounted(t *testing.T) {
 	}
 	want := map[string]int{
 		"Get": 1, "List": 1, "ListByStatus": 1, "Due": 1, "Connect": 4, "Claim": 3, "Commit": 1, "Defer": 1, "Restore": 1, "Disconnect": 1,
-		"ClaimRequest": 2, "DenyRequest": 1, "FinishRequest": 1, "GetRequest": 1, "TakeSweep": 2, "EndSweep": 1,
+		"ClaimRequest": 2, "DenyRequest": 1, "FinishRequest": 1, "GetRequest": 1, "TakeAnswer": 1, "TakeSweep": 2, "EndSweep": 1,
 		"GetBreaker": 1, "SetBreaker": 1, "CountRefreshes": 1, "ReserveTime": 1,
 	}
 	if got := m.Calls(); !maps.Equal(got, want) {

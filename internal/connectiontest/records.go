@@ -201,13 +201,14 @@ func testCancelled(t *testing.T, s Store) {
 	b := connection.Breaker{OpenUntil: later, Opened: 1}
 	_, connectErr := s.Connect(ctx, full(whole))
 	_, claimErr := s.Claim(ctx, lease(whole, "lease-1", noon))
+	_, takeErr := s.TakeAnswer(ctx, r.ID, noon)
 	_, sweepErr := s.TakeSweep(ctx, connection.Sweep{ID: "sweep-1", Now: noon, Until: later, Shards: 4})
 	_, disconnectErr := s.Disconnect(ctx, whole, noon)
 	_, countErr := s.CountRefreshes(ctx, "whatnot", connection.Outcomes{Refreshes: 1}, noon)
 	_, timeErr := s.ReserveTime(ctx, "whatnot", time.Second, noon, later)
 	errs := map[string]error{
 		"Connect": connectErr, "Claim": claimErr, "Disconnect": disconnectErr,
-		"ClaimRequest": s.ClaimRequest(ctx, r), "TakeSweep": sweepErr, "Restore": s.Restore(ctx, full(whole), 1),
+		"ClaimRequest": s.ClaimRequest(ctx, r), "TakeAnswer": takeErr, "TakeSweep": sweepErr, "Restore": s.Restore(ctx, full(whole), 1),
 		"SetBreaker": s.SetBreaker(ctx, "whatnot", b), "CountRefreshes": countErr, "ReserveTime": timeErr,
 	}
 	for op, err := range errs {

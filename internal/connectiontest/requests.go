@@ -2,6 +2,7 @@ package connectiontest
 
 import (
 	"fmt"
+	"reflect"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -22,6 +23,11 @@ var requests = []promise{
 	{"a claim and a denial of one state have one winner", testClaimOrDenial},
 	{"a finished request keeps its outcome", testFinishRequest},
 	{"only the state that claimed finishes", testFinishRequestOfOther},
+	{"a held answer is seen with the claim alone", testHeldAnswer},
+	{"an answer is taken once", testTakeAnswerOnce},
+	{"50 concurrent takers of an answer have one winner", testTakeAnswerHasOneWinner},
+	{"an answer is held until its time", testTakeAnswerInTime},
+	{"where no answer is held there is none to take", testTakeNoAnswer},
 }
 
 // ticket returns the authorization request of a state for one ticket.
@@ -33,7 +39,7 @@ func ticket(state string) connection.Request {
 func sees(t *testing.T, s Store, state string, want connection.Request) {
 	t.Helper()
 	got, err := s.GetRequest(t.Context(), "ticket#1", state)
-	if err != nil || got != want {
+	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("state %s sees %+v, %v, want %+v", state, got, err, want)
 	}
 }
@@ -151,7 +157,7 @@ func testDenialKeepsTheEnd(t *testing.T, s Store) {
 	ok(t, "DenyRequest", s.DenyRequest(t.Context(), first))
 	ok(t, "DenyRequest", s.DenyRequest(t.Context(), second))
 	first.Outcome = connection.Denied
-	if got, err := s.GetRequest(t.Context(), "ticket#2", "a"); err != nil || got != first {
+	if got, err := s.GetRequest(t.Context(), "ticket#2", "a"); err != nil || !reflect.DeepEqual(got, first) {
 		t.Errorf("after a second denial: %+v, %v, want %+v", got, err, first)
 	}
 }
@@ -203,4 +209,83 @@ func testFinishRequestOfOther(t *testing.T, s Store) {
 	ok(t, "ClaimRequest", s.ClaimRequest(t.Context(), ticket("a")))
 	refused(t, "FinishRequest of another's", s.FinishRequest(t.Context(), failed), connection.ErrConflict)
 	sees(t, s, "a", ticket("a"))
+}
+
+// holding returns the ticket of a state with an answer that is held for ten
+// minutes from noon.
+func holding(state string) connection.Request {
+	r := ticket(state)
+	r.Answer, r.HeldUntil = []byte{1, 0, 255, 'a'}, noon.Add(10*time.Minute)
+	return r
+}
+
+// taken returns what is left of holding.
+func taken(state string) connection.Request {
+	r := holding(state)
+	r.Answer = nil
+	return r
+}
+
+func testHeldAnswer(t *testing.T, s Store) {
+	r := holding("a")
+	r.HeldUntil = r.HeldUntil.Add(time.Millisecond)
+	ok(t, "ClaimRequest", s.ClaimRequest(t.Context(), r))
+	sees(t, s, "a", holding("a"))
+	sees(t, s, "b", holding("a"))
+	ok(t, "DenyRequest of another", s.DenyRequest(t.Context(), ticket("b")))
+	sees(t, s, "b", denied("b"))
+	failed := holding("a")
+	failed.Outcome, failed.Code = connection.Failed, "mismatch"
+	ok(t, "FinishRequest", s.FinishRequest(t.Context(), failed))
+	sees(t, s, "a", failed)
+}
+
+func testTakeAnswerOnce(t *testing.T, s Store) {
+	ok(t, "ClaimRequest", s.ClaimRequest(t.Context(), holding("a")))
+	refused(t, "ClaimRequest by another", s.ClaimRequest(t.Context(), holding("b")), connection.ErrConflict)
+	got, err := s.TakeAnswer(t.Context(), "ticket#1", noon)
+	if err != nil || !reflect.DeepEqual(got, holding("a")) {
+		t.Errorf("TakeAnswer = %+v, %v, want %+v", got, err, holding("a"))
+	}
+	_, err = s.TakeAnswer(t.Context(), "ticket#1", noon)
+	refused(t, "TakeAnswer again", err, connection.ErrConflict)
+	sees(t, s, "a", taken("a"))
+	refused(t, "ClaimRequest", s.ClaimRequest(t.Context(), holding("a")), connection.ErrConflict)
+}
+
+func testTakeAnswerHasOneWinner(t *testing.T, s Store) {
+	ok(t, "ClaimRequest", s.ClaimRequest(t.Context(), holding("a")))
+	wins := race(t, 50, func(int) error {
+		_, err := s.TakeAnswer(t.Context(), "ticket#1", noon)
+		return err
+	})
+	if wins != 1 {
+		t.Errorf("%d of 50 took the answer", wins)
+	}
+}
+
+// The medium may keep a row long after its end, so time is checked here.
+func testTakeAnswerInTime(t *testing.T, s Store) {
+	ok(t, "ClaimRequest", s.ClaimRequest(t.Context(), holding("a")))
+	end := holding("a").HeldUntil
+	for _, now := range []time.Time{later, end.Add(time.Millisecond), end} {
+		_, err := s.TakeAnswer(t.Context(), "ticket#1", now)
+		refused(t, "TakeAnswer at "+now.String(), err, connection.ErrConflict)
+	}
+	sees(t, s, "a", holding("a"))
+	_, err := s.TakeAnswer(t.Context(), "ticket#1", end.Add(-time.Millisecond))
+	ok(t, "TakeAnswer in time", err)
+}
+
+func testTakeNoAnswer(t *testing.T, s Store) {
+	_, err := s.TakeAnswer(t.Context(), "ticket#1", noon)
+	refused(t, "TakeAnswer of nothing", err, connection.ErrConflict)
+	seesNothing(t, s, "a")
+	ok(t, "DenyRequest", s.DenyRequest(t.Context(), ticket("a")))
+	_, err = s.TakeAnswer(t.Context(), "ticket#1", noon)
+	refused(t, "TakeAnswer of a denial", err, connection.ErrConflict)
+	ok(t, "ClaimRequest", s.ClaimRequest(t.Context(), ticket("b")))
+	_, err = s.TakeAnswer(t.Context(), "ticket#1", noon)
+	refused(t, "TakeAnswer of a claim without one", err, connection.ErrConflict)
+	sees(t, s, "b", ticket("b"))
 }

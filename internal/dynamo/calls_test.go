@@ -68,7 +68,7 @@ func recorded(t *testing.T) (*dynamo.Store, *recorder) {
 func TestEachOperationIsOneCall(t *testing.T) {
 	st, r := recorded(t)
 	var c connection.Connection
-	ticket := connection.Request{ID: "ticket#1", State: "a", Key: key, ExpiresAt: epoch}
+	ticket := connection.Request{ID: "ticket#1", State: "a", Key: key, ExpiresAt: epoch, Answer: []byte("sealed"), HeldUntil: epoch.Add(time.Minute)}
 	tests := []struct {
 		name string
 		call string
@@ -85,6 +85,7 @@ func TestEachOperationIsOneCall(t *testing.T) {
 		{"Due", "Query", func() error { _, _, err := st.Due(t.Context(), "3", epoch, ""); return err }},
 		{"Disconnect", "UpdateItem", func() error { _, err := st.Disconnect(t.Context(), key, epoch); return err }},
 		{"ClaimRequest", "UpdateItem", func() error { return st.ClaimRequest(t.Context(), ticket) }},
+		{"TakeAnswer", "UpdateItem", func() error { _, err := st.TakeAnswer(t.Context(), ticket.ID, epoch); return err }},
 		{"FinishRequest", "UpdateItem", func() error { return st.FinishRequest(t.Context(), ticket) }},
 		{"GetRequest", "GetItem", func() error { _, err := st.GetRequest(t.Context(), ticket.ID, "b"); return err }},
 		{"TakeSweep", "UpdateItem", func() error { return takeSweep(t, st) }},
@@ -240,6 +241,21 @@ func TestAClaimedRequestThatIsRepeatedByTheClientIsSuccess(t *testing.T) {
 	}
 }
 
+// Nobody may have an answer twice, so a repetition finds none, and the person
+// starts again.
+func TestAnAnswerThatIsTakenTwiceByTheClientIsGone(t *testing.T) {
+	st := open(t)
+	r := connection.Request{ID: "ticket#1", State: "a", Key: key, ExpiresAt: epoch, Answer: []byte("sealed"), HeldUntil: epoch.Add(time.Minute)}
+	if err := st.ClaimRequest(t.Context(), r); err != nil {
+		t.Fatalf("ClaimRequest: %v", err)
+	}
+	repeating := *st
+	repeating.API = twice{st.API}
+	if _, err := repeating.TakeAnswer(t.Context(), r.ID, epoch); !errors.Is(err, connection.ErrConflict) {
+		t.Errorf("TakeAnswer sent twice: %v, want ErrConflict", err)
+	}
+}
+
 func TestARestoreThatIsRepeatedByTheClientIsSuccess(t *testing.T) {
 	st := open(t)
 	repeating := *st
@@ -325,7 +341,7 @@ func TestAnOutageIsNoConflict(t *testing.T) {
 	check("GetBreaker", err)
 
 	r.fault = map[string]error{"GetItem": outage, "UpdateItem": outage, "Query": outage, "Scan": outage}
-	ticket := connection.Request{ID: "ticket#1", State: "a", Key: key, ExpiresAt: epoch}
+	ticket := connection.Request{ID: "ticket#1", State: "a", Key: key, ExpiresAt: epoch, Answer: []byte("sealed"), HeldUntil: epoch.Add(time.Minute)}
 	_, err = st.Get(t.Context(), key)
 	check("Get", err)
 	_, err = st.List(t.Context(), key.ConnectionID)
@@ -341,6 +357,8 @@ func TestAnOutageIsNoConflict(t *testing.T) {
 	_, err = st.Disconnect(t.Context(), key, epoch)
 	check("Disconnect", err)
 	check("ClaimRequest", st.ClaimRequest(t.Context(), ticket))
+	_, err = st.TakeAnswer(t.Context(), ticket.ID, epoch)
+	check("TakeAnswer", err)
 	_, err = st.GetRequest(t.Context(), ticket.ID, "a")
 	check("GetRequest", err)
 	check("FinishRequest", st.FinishRequest(t.Context(), ticket))

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -24,16 +25,57 @@ const sweepRow = "sweep"
 // Each call has a mark of its own, so that the client, which repeats a call
 // whose answer is lost, does not meet its own claim as somebody else's.
 func (s *Store) ClaimRequest(ctx context.Context, r connection.Request) error {
-	return s.changeState(ctx, "claim authorization request", r.ID,
-		"SET request_state = :state, claim_mark = :mark, connection_id = :connection, provider = :provider, expires_at = :end",
-		"(attribute_not_exists(request_state) AND NOT contains(denied, :state)) OR claim_mark = :mark",
-		item{
-			":mark":       str(rand.Text()),
-			":state":      str(r.State),
-			":connection": str(r.Key.ConnectionID),
-			":provider":   str(r.Key.Provider),
-			":end":        number(r.ExpiresAt.Unix()),
-		})
+	update, values := expression([]attribute{
+		{"request_state", str(r.State)},
+		{"claim_mark", str(rand.Text())},
+		{"connection_id", str(r.Key.ConnectionID)},
+		{"provider", str(r.Key.Provider)},
+		{"expires_at", number(r.ExpiresAt.Unix())},
+		{"answer", binary(r.Answer)},
+		{"held_until", at(r.HeldUntil)},
+	})
+	return s.changeState(ctx, "claim authorization request", r.ID, update,
+		"(attribute_not_exists(request_state) AND NOT contains(denied, :request_state)) OR claim_mark = :claim_mark", values)
+}
+
+// TakeAnswer takes the answer out of the claimed request and returns the request
+// with it. It is connection.ErrConflict where none is held at now.
+//
+// A call whose answer is lost, and which the client repeats, finds nothing any
+// more: an answer is never taken twice, so it is rather taken for nothing.
+func (s *Store) TakeAnswer(ctx context.Context, id string, now time.Time) (connection.Request, error) {
+	const doing = "take the answer of authorization request"
+	out, err := s.API.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+		TableName:                 &s.StateTable,
+		Key:                       item{"id": str(id)},
+		UpdateExpression:          aws.String("REMOVE answer"),
+		ConditionExpression:       aws.String("attribute_exists(answer) AND held_until > :now"),
+		ExpressionAttributeValues: item{":now": number(now.Unix())},
+		ReturnValues:              types.ReturnValueAllOld,
+	})
+	if err != nil {
+		return connection.Request{}, fmt.Errorf("%s: %w", doing, translate(err, connection.ErrConflict))
+	}
+	row := newReader(out.Attributes)
+	r := readRequest(id, row)
+	if *row.err != nil {
+		return connection.Request{}, fmt.Errorf("%s %s: %w", doing, id, *row.err)
+	}
+	return r, nil
+}
+
+// readRequest reads the claim in a row.
+func readRequest(id string, row *reader) connection.Request {
+	return connection.Request{
+		ID:        id,
+		State:     row.text("request_state"),
+		Key:       readKey(row),
+		Outcome:   connection.Outcome(row.text("outcome")),
+		Code:      row.text("code"),
+		ExpiresAt: row.at("expires_at"),
+		Answer:    row.binary("answer"),
+		HeldUntil: row.at("held_until"),
+	}
 }
 
 // DenyRequest remembers that the user declined r.State. It is
@@ -76,16 +118,9 @@ func (s *Store) GetRequest(ctx context.Context, id, state string) (connection.Re
 		return connection.Request{}, fmt.Errorf(doing, id, err)
 	}
 	row := newReader(out.Item)
-	r := connection.Request{
-		ID:        id,
-		State:     row.text("request_state"),
-		Key:       readKey(row),
-		Outcome:   connection.Outcome(row.text("outcome")),
-		Code:      row.text("code"),
-		ExpiresAt: row.at("expires_at"),
-	}
+	r := readRequest(id, row)
 	if slices.Contains(row.set("denied"), state) {
-		r.State, r.Outcome, r.Code = state, connection.Denied, ""
+		r = connection.Request{ID: id, State: state, Key: r.Key, Outcome: connection.Denied, ExpiresAt: r.ExpiresAt}
 	}
 	if *row.err != nil {
 		return connection.Request{}, fmt.Errorf(doing, id, *row.err)
