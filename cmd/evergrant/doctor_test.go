@@ -150,6 +150,13 @@ func TestDoctorChecksTheSecretsFileOfLocalMode(t *testing.T) {
 	if f := strict["whiplash/secret"]; f.Status != doctor.Problem || !strings.Contains(f.Detail, "must begin with https://") {
 		t.Errorf("a private endpoint: %+v", f)
 	}
+	inside := `{"whiplash":{"client_id":"i","client_secret":"` + secret + `","endpoints":{"authorization_url":"https://127.0.0.1:1/a","token_url":"https://127.0.0.1:1/t"}}}`
+	if err := os.WriteFile(file, []byte(inside), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if f := findingsOf(t, examined(t, nil, args...))["whiplash/endpoints"]; f.Status != doctor.Problem || !strings.Contains(f.Detail, "the address is loopback") {
+		t.Errorf("a private address: %+v", f)
+	}
 	for name, text := range map[string]string{"missing": "", "damaged": secret} {
 		if text != "" {
 			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
@@ -280,6 +287,16 @@ func TestDoctorExaminesADeployedStackByItsFunctions(t *testing.T) {
 	}
 	if here := examined(t, map[string]string{"SEAL_SECRET": "nowhere", "EVERGRANT_FUNCTION": "f"}, "--url", "http://localhost:1"); !strings.Contains(here.stdout, "Start local mode") {
 		t.Errorf("--url does not go before the environment: %+v", here)
+	}
+}
+
+func TestDoctorGoesToProvidersAsTheFunctionsDo(t *testing.T) {
+	deployedCloud(t, "https://127.0.0.1:1", 0)
+	for allowed, want := range map[string]string{"true": "connection refused", "false": "the address is loopback"} {
+		findings := findingsOf(t, examined(t, nil, "--function", "stack-callback", "--allow-private-providers", allowed, "--json"))
+		if f := findings["whiplash/endpoints"]; f.Status != doctor.Problem || !strings.Contains(f.Detail, want) {
+			t.Errorf("ALLOW_PRIVATE_PROVIDERS=%s: %+v", allowed, f)
+		}
 	}
 }
 
