@@ -27,7 +27,7 @@ func TestAnAnswerLostAfterAStrictRotation(t *testing.T) {
 				w.due()
 				w.wire.lose(lost)
 				w.renew(refresh.Failed)
-				if c := w.read(); !c.Lease.Held(w.clock()) || c.Failure != (connection.Failure{}) || c.Status != connection.Active {
+				if c := w.read(); !c.Lease.Held(w.clock()) || c.Failure.Count != 1 || c.Failure.Reason != "" || c.Due.At.Before(c.Lease.Until) || c.Status != connection.Active {
 					t.Errorf("with the outcome unknown: %+v", c)
 				}
 				if l := w.ledger(); l.states() != "spent live" {
@@ -65,9 +65,10 @@ func TestACrashAfterAStrictRotation(t *testing.T) {
 // next refresh find that the refresh token is spent.
 func (w *world) takeOver(spent string) {
 	w.t.Helper()
-	w.pass(w.read().Lease.Until.Sub(w.clock()))
+	c := w.read()
+	w.pass(max(c.Lease.Until.Sub(w.clock()), c.Due.At.Sub(w.clock())))
 	w.renew(refresh.Failed)
-	if c := w.read(); c.Failure.Reason != "rotation_lost" || c.Status != connection.Active || c.Lease.ID != "" {
+	if c = w.read(); c.Failure.Reason != "rotation_lost" || c.Status != connection.Active || c.Lease.ID != "" {
 		w.t.Errorf("after the first strike: %+v", c)
 	}
 	if sent := w.wire.refreshes(); !slices.Equal(sent, []string{spent, spent}) {
