@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -45,7 +46,7 @@ var calls = map[string]struct {
 	"commit": {"connection", 2}, "sweep end": {"sweep", 2}, "spill": {"spill", 1}, "look for a spill": {"recover", 1},
 	"delete the spill": {"forget", 1}, "claim of the request": {"request", 1},
 	"account": {"userinfo_url", 1}, "connect": {"connection", 1}, "revocation": {"revocation_url", 1}, "mark": {"connection", 1},
-	"strike": {"connection", 2},
+	"strike": {"connection", 2}, "restore": {"connection", 1},
 }
 
 // A death is a point at which a process is killed, and what is lost by it.
@@ -129,6 +130,17 @@ var deaths = []death{
 	{"issue", "whcc", "token request", unheard, nothing},
 	{"issue", "whcc", "connect", unsent, nothing},
 	{"issue", "whcc", "connect", unheard, nothing},
+
+	{"callback without DynamoDB", "whatnot", "spill", unsent, theRequest},
+	{"callback without DynamoDB", "whatnot", "spill", unheard, nothing},
+	{"import without DynamoDB", "whatnot", "spill", unsent, theGrant},
+	{"import without DynamoDB", "whatnot", "spill", unheard, nothing},
+	{"issue without DynamoDB", "whcc", "spill", unheard, nothing},
+	{"search", "whatnot", "look for a spill", unsent, nothing},
+	{"search", "whatnot", "restore", unsent, nothing},
+	{"search", "whatnot", "restore", unheard, nothing},
+	{"search", "whatnot", "delete the spill", unsent, nothing},
+	{"search", "whatnot", "delete the spill", unheard, nothing},
 }
 
 // Here Whiplash rotates as Doorkeeper can be told to: a refresh token works until
@@ -155,18 +167,19 @@ var scenes = map[string]func(*play){
 	"disconnect":                    (*play).disconnecting,
 	"import":                        (*play).making,
 	"issue":                         (*play).making,
+	"callback without DynamoDB":     (*play).callingBack,
+	"import without DynamoDB":       (*play).making,
+	"issue without DynamoDB":        (*play).making,
+	"search":                        (*play).searching,
 }
 
-// never and untilSpilled say when DynamoDB comes back in a scene. In the others
-// it is there.
-const (
-	never        = "never"
-	untilSpilled = "spill"
-)
-
-var away = map[string]string{
-	"sweep without DynamoDB": never, "sweep while DynamoDB stumbles": untilSpilled, "recovery without DynamoDB": never,
+// away says when DynamoDB takes no tokens in a scene. In the others it is there.
+var away = map[string]absence{
+	"sweep without DynamoDB": noCommit, "sweep while DynamoDB stumbles": {from: 2, until: "spill"}, "recovery without DynamoDB": noCommit,
+	"callback without DynamoDB": noConnect, "import without DynamoDB": noConnect, "issue without DynamoDB": noConnect,
 }
+
+var noCommit, noConnect = absence{from: 2}, absence{from: 1} // a claim comes before a commit
 
 // The built functions are killed at every call they make, before it takes
 // effect and before its answer is heard, and are started again. The judges are
@@ -205,7 +218,7 @@ func (at death) prepare(t *testing.T, paths map[string]string) *play {
 		Provider: at.provider, Username: "ada", Scopes: []string{"user_read", "offline_access"}, Refresh: simulator.Token{Value: "granted-before-" + t.Name()},
 	}
 	c := lambdatest.Config{Now: time.Now}
-	if at.provider != "whcc" && at.scene != "callback" {
+	if at.provider != "whcc" && !strings.HasPrefix(at.scene, "callback") {
 		c.Grants = []simulator.Grant{grant}
 	}
 	d, g := guarded(t, paths, c)
@@ -252,7 +265,7 @@ func (d *deployment) dies(g *gate, function string, event []byte, h *hold) {
 // after each write.
 func (p *play) given() {
 	p.t.Helper()
-	if p.scene == "callback" {
+	if strings.HasPrefix(p.scene, "callback") {
 		p.connect(p.provider)
 	} else if got := p.make(); got.Error != nil {
 		p.t.Fatalf("the connection is not made: %+v", got.Error)
@@ -337,7 +350,7 @@ func (p *play) recovering() {
 	p.given()
 	p.pass()
 	event := eventtest.Read(p.t, "refresh.json", nil)
-	p.dies(p.gate, "RefreshFunction", event, p.gate.set("spill", 1, true, never))
+	p.dies(p.gate, "RefreshFunction", event, p.gate.set("spill", 1, true, noCommit))
 	p.pass()
 	sent := p.sent()
 	p.die("RefreshFunction", event)
@@ -353,7 +366,7 @@ func (p *play) striking() {
 	p.given()
 	p.pass()
 	event := eventtest.Read(p.t, "refresh.json", nil)
-	p.dies(p.gate, "RefreshFunction", event, p.gate.set("token_url", 1, true, ""))
+	p.dies(p.gate, "RefreshFunction", event, p.gate.set("token_url", 1, true, absence{}))
 	p.pass()
 	p.die("RefreshFunction", event)
 	p.ends()
@@ -460,14 +473,15 @@ func (p *play) refused(doing, status string) {
 	}
 }
 
-// callingBack kills a callback while a person connects once more, and loads it
-// again in the same browser.
+// callingBack kills a callback while a person connects once more. It is loaded
+// again in the same browser after the next sweep.
 func (p *play) callingBack() {
 	p.given()
 	b := newBrowser(p.t)
 	back := p.answered(b, p.provider, "approve")
 	p.die("CallbackFunction", addressed(p.t, "callback-fragment.json", back, b.sent()))
 	p.served()
+	p.sweep()
 	again := p.visit(b, back)
 	if p.lost == nothing {
 		p.deployment.ends(again, p.provider, "connected")
@@ -505,9 +519,12 @@ func (p *play) disconnecting() {
 }
 
 // making kills the control plane while it makes a connection. Whoever asked
-// looks whether it is there, and asks again where it is not.
+// looks after the next sweep whether it is there, and asks again where it is
+// not.
 func (p *play) making() {
-	p.die("ConnectionsFunction", p.event(p.scene, map[string]any{"refresh_token": p.imported}))
+	action, _, _ := strings.Cut(p.scene, " ")
+	p.die("ConnectionsFunction", p.event(action, map[string]any{"refresh_token": p.imported}))
+	p.sweep()
 	if p.ask("get", connectionID, p.provider, nil).Error != nil {
 		got := p.make()
 		if p.lost == theGrant {
@@ -520,6 +537,15 @@ func (p *play) making() {
 			p.t.Fatalf("it is asked for again, and refused: %+v", got.Error)
 		}
 	}
-	p.token = p.read(connectionID, p.provider).AccessToken
+	p.lives()
+}
+
+// searching kills the sweep that looks for a new grant which no claim would
+// find, since there is no connection yet.
+func (p *play) searching() {
+	p.dies(p.gate, "ConnectionsFunction", p.event("import", map[string]any{"refresh_token": p.imported}), p.gate.set("spill", 1, true, noConnect))
+	p.die("RefreshFunction", eventtest.Read(p.t, "refresh.json", nil))
+	p.endSweep()
+	p.sweep()
 	p.lives()
 }

@@ -28,10 +28,17 @@ type gate struct {
 	mu     sync.Mutex
 	calls  map[string]int // since the last hold was set, by name
 	hold   *hold
-	away   string            // DynamoDB takes the claim, and no other write of a connection until a call of this name is answered; "": it is there
+	away   absence
 	lives  map[string]int    // processes that were, by function
 	paths  map[string]string // of a provider's endpoint to its name
 	target map[string]string // URL of each service
+}
+
+// An absence is when DynamoDB takes no write of a connection. The zero absence
+// is never.
+type absence struct {
+	from  int    // the first write that it does not take
+	until string // the name of the call that it is back after; "": the process has to be dead
 }
 
 // A hold is the call that is held.
@@ -163,7 +170,7 @@ func (g *gate) meet(call, function, life string) (*hold, bool) {
 		panic(http.ErrAbortHandler)
 	}
 	g.calls[call]++
-	refuse := g.away != "" && call == "connection" && g.calls[call] > 1
+	refuse := g.away.from > 0 && call == "connection" && g.calls[call] >= g.away.from
 	if h := g.hold; h != nil && h.call == call && h.nth == g.calls[call] {
 		return h, refuse
 	}
@@ -174,8 +181,8 @@ func (g *gate) meet(call, function, life string) (*hold, bool) {
 func (g *gate) answered(call string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if call == g.away {
-		g.away = ""
+	if call != "" && call == g.away.until {
+		g.away = absence{}
 	}
 }
 
@@ -207,9 +214,8 @@ func (g *gate) forward(r *http.Request, target string, body []byte) passed {
 }
 
 // set lets the gate hold the nth call of that name from now on, before or after
-// it has taken effect. DynamoDB is away until a call of the name away, or until
-// lift.
-func (g *gate) set(call string, nth int, after bool, away string) *hold {
+// it has taken effect.
+func (g *gate) set(call string, nth int, after bool, away absence) *hold {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.hold = &hold{call: call, nth: nth, after: after, reached: make(chan struct{}), gone: make(chan struct{})}
@@ -224,7 +230,7 @@ func (g *gate) lift(function string) {
 	defer g.mu.Unlock()
 	close(g.hold.gone)
 	g.lives[function]++
-	g.hold, g.away = nil, ""
+	g.hold, g.away = nil, absence{}
 }
 
 // wait holds a call until the process that made it is dead, and cuts its
