@@ -54,6 +54,7 @@ func TestTokensAreKeptInTheBestPlace(t *testing.T) {
 		{"the store takes them", always(nil), fine, Stored, 0, ""},
 		{"the store takes them late", firstOnly, fine, Stored, 0, ""},
 		{"the store takes them late, and no second one is there", firstOnly, nil, Stored, 0, ""},
+		{"the store takes them late, and the second one never", firstOnly, func(string) (bool, error) { return false, errAway }, Stored, 0, ""},
 		{"nobody wants them", always(unwanted), fine, Stored, 0, ""},
 		{"the store is away", always(errAway), fine, Spilled, 1, ""},
 		{"the store is away, the second one stumbles", always(errAway), stumbling(), Spilled, 1, ""},
@@ -72,7 +73,7 @@ func TestTokensAreKeptInTheBestPlace(t *testing.T) {
 					k.Store = store
 				}
 				writes := 0
-				until := time.Now().Add(20 * time.Second)
+				begun, until := time.Now(), time.Now().Add(20*time.Second)
 				place, err := k.Keep(t.Context(), until, first, func(context.Context) error {
 					writes++
 					<-time.After(100 * time.Millisecond)
@@ -80,6 +81,9 @@ func TestTokensAreKeptInTheBestPlace(t *testing.T) {
 				}, func() ([]byte, error) { return []byte("sealed"), nil })
 				if place != tt.place || store.Len() != tt.kept {
 					t.Errorf("place %d, %d spills, %v; want place %d, %d spills", place, store.Len(), err, tt.place, tt.kept)
+				}
+				if took := time.Since(begun); place == Stored && took > 5*time.Second {
+					t.Errorf("it took %v for what was stored at once", took)
 				}
 				if tt.line == "" && log.Len() > 0 || !strings.Contains(log.String(), tt.line) {
 					t.Errorf("log %q, want %q", log, tt.line)
