@@ -32,7 +32,8 @@ func FuzzTicket(f *testing.F) {
 		`{"aud":"evergrant","sub":"acct_42\n"` + rest + `}`, `{"aud":"evergrant","sub":null` + rest + `}`, `{"aud":"evergrant","sub":"acct_42","params":{"a":1}` + rest + `}`,
 		`{"aud":"evergrant","sub":"acct_42","nbf":1795435260` + rest + `}`, `{"aud":"evergrant","sub":"acct_42","nbf":1e300` + rest + `}`,
 		`{"aud":"evergrant","sub":"acct_42","provider":"whiplash","jti":"0123456789abcdef","iat":1795435200.9,"exp":17954355e2}`,
-		`{"aud":"evergrant","sub":"acct_42","provider":"whiplash","jti":"0123456789abcdef","iat":"1795435200","exp":1795436101}`,
+		`{"aud":"evergrant","sub":"acct_42","provider":"whiplash","jti":"0123456789abcdef","iat":"1795435200","exp":1795436100}`,
+		`{"aud":"evergrant","sub":"acct_42","provider":"whiplash","jti":"0123456789abcdef","iat":1795435200,"exp":1795436110}`,
 		`{"aud":"evergrant","sub":"acct_42","provider":"whiplash","jti":"éééééééééééééééé","iat":1795434300,"exp":1795435200}`, `[]`, `null`, ``, `{}{}`,
 	} {
 		f.Add(header, claims, uint(0), byte(1))
@@ -49,7 +50,7 @@ func FuzzTicket(f *testing.F) {
 		i := at % uint(len(ticket))
 		for _, other := range []string{
 			ticket[:i] + string([]byte{ticket[i] ^ max(mask, 1)}) + ticket[i+1:], ticket[:i], ticket[i+1:], ticket + string([]byte{mask}),
-			ticket[:i] + "\n" + ticket[i:], signText(header, claims, strings.ToUpper(connectKey)), claims,
+			ticket[:i] + "\n" + ticket[i:], ticket[:len(ticket)-4] + "\r\n" + ticket[len(ticket)-4:], signText(header, claims, strings.ToUpper(connectKey)), claims,
 		} {
 			if o, err := verifyTicket(keys, "whiplash", other, noon); err == nil {
 				t.Errorf("%q, which is not %q, is a ticket: %+v", other, ticket, o)

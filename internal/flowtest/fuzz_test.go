@@ -450,6 +450,9 @@ func FuzzCallbackEvent(f *testing.F) {
 	for _, query := range []string{"code=a&code=b&state=" + state, "code=a&state=" + state + "&%73tate=" + other, "code=a,b&state=" + state, "code=%252B&state=" + state, "code=a;state=" + other + "&state=" + state, "code=a&state=" + other, "code=a&state=" + state + "&iss=x", "code=a&access_token=b&state=" + state} {
 		f.Add(change(f, good, map[string]any{"rawQueryString": query}))
 	}
+	_, value, _ := strings.Cut(cookie, "=")
+	f.Add(change(f, good, map[string]any{"rawQueryString": "code=a&state=" + other, "cookies": []string{authrequest.CookieName(other, true) + "=" + value}}))
+	f.Add(change(f, good, map[string]any{"rawPath": "/callback/whatnot", "pathParameters.provider": "whatnot"}))
 	whcc, whccCookie := s.flow(f, "whcc", returnTo)
 	f.Add(eventtest.Read(f, "callback-whcc.json", map[string]string{"state": whcc, "cookie": whccCookie}))
 	whisk, whiskCookie := s.flow(f, "whisk", returnTo)
@@ -589,7 +592,7 @@ func FuzzConnectionsEvent(f *testing.F) {
 		`{}`, `null`, `[]`, `"list"`, `{"action":"list","limit":1}`, `{"action":"list","limit":-1,"cursor":"e30"}`, `{"action":"refresh","connection_id":"acct_42","provider":"whatnot","min_ttl":9999999999}`,
 		`{"action":"refresh","connection_id":"acct_42","provider":"whiplash","min_ttl":1e3}`, `{"action":"import","connection_id":"a","provider":"whisk","access_token":"a b"}`, `{"ACTION":"get","action":"list"}`,
 		`{"action":"complete","handle":"x","provider":"whisk","connection_id":"acct_42"}`, `{"action":"complete","handle":["x"],"provider":"whisk","connection_id":"acct_42"}`,
-		`{"action":"get","connection_id":"acct_42\n","provider":"whatnot"}`, `{"version":"2.0","rawPath":"/callback/whisk","action":"get"}`,
+		`{"action":"issue","connection_id":"a b","provider":"whcc"}`, `{"action":"get","connection_id":"acct_42\n","provider":"whatnot"}`, `{"version":"2.0","rawPath":"/callback/whisk","action":"get"}`,
 	} {
 		f.Add([]byte(seed))
 	}
