@@ -33,9 +33,6 @@ func newHandler(log *slog.Logger) (*callback.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.CompletionURL != "" {
-		return nil, errors.New("setting COMPLETION_URL is not served yet: leave it empty, and give connect links only to people who act for one party")
-	}
 	m := wiring.Machine{Settings: s, Getenv: os.Getenv, AWS: awsenv.HTTPClient(), Now: time.Now, Random: rand.Float64, Log: log}
 	secrets, err1 := m.Secrets()
 	store, err2 := m.Store()
@@ -46,6 +43,6 @@ func newHandler(log *slog.Logger) (*callback.Handler, error) {
 	secrets.Warm(context.Background(), s.SealSecret)
 	return &callback.Handler{
 		Secrets: secrets, Tokens: m.Tokens(), Requests: store, History: store, Connections: store, Spill: spill,
-		PublicURL: s.PublicURL, Shards: s.DueShards, Random: rand.Float64, Now: time.Now, Log: log,
+		PublicURL: s.PublicURL, CompletionURL: s.CompletionURL, Shards: s.DueShards, Random: rand.Float64, Now: time.Now, Log: log,
 	}, nil
 }

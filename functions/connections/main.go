@@ -44,7 +44,7 @@ func newHandler(log *slog.Logger) (*connections.Handler, error) {
 		return nil, err
 	}
 	return &connections.Handler{
-		Reader: store, Writer: store, Breakers: store, Secrets: secrets, Tokens: tokens, Spill: spill,
+		Reader: store, Writer: store, Requests: store, Breakers: store, Secrets: secrets, Tokens: tokens, Spill: spill,
 		Renew: func(ctx context.Context, k connection.Key, storedFence int64) error {
 			_, err := renewer.Renew(ctx, k, storedFence)
 			return err

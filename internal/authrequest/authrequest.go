@@ -56,7 +56,7 @@ type Request struct {
 	ExpiresAt   time.Time
 }
 
-// wire is the form inside the cookie. Names are short: cookies are small.
+// wire is the form of Marshal. Names are short: cookies are small.
 type wire struct {
 	ConnectionID string            `json:"c"`
 	Provider     string            `json:"p"`
@@ -116,16 +116,38 @@ func ours(name string, https bool) bool {
 	return ok && suffix.MatchString(rest)
 }
 
-// SetCookie returns the Set-Cookie line that gives r to the browser. Lax, since
-// the provider sends the browser back from another site.
-func SetCookie(keys seal.Keys, r Request, https bool) (string, error) {
+// Marshal returns r as Unmarshal takes it. It holds secrets: it is to be sealed.
+func (r Request) Marshal() ([]byte, error) {
 	plain, err := json.Marshal(wire{
 		ConnectionID: r.Key.ConnectionID, Provider: r.Key.Provider, State: r.State, Verifier: r.Verifier.Reveal(),
 		RedirectURI: r.RedirectURI, Scopes: r.Scopes, Params: r.Params, ReturnTo: r.ReturnTo, TicketID: r.TicketID,
 		ClientID: r.ClientID, Environment: r.Environment, ExpiresAt: r.ExpiresAt.Unix(),
 	})
 	if err != nil {
-		return "", fmt.Errorf("marshal authorization request: %w", err)
+		return nil, fmt.Errorf("marshal authorization request: %w", err)
+	}
+	return plain, nil
+}
+
+// Unmarshal reads what Marshal wrote.
+func Unmarshal(plain []byte) (Request, error) {
+	var w wire
+	if err := json.Unmarshal(plain, &w); err != nil {
+		return Request{}, fmt.Errorf("read authorization request: %w", err)
+	}
+	return Request{
+		Key: connection.Key{ConnectionID: w.ConnectionID, Provider: w.Provider}, State: w.State, Verifier: oauth.Secret(w.Verifier),
+		RedirectURI: w.RedirectURI, Scopes: w.Scopes, Params: w.Params, ReturnTo: w.ReturnTo, TicketID: w.TicketID,
+		ClientID: w.ClientID, Environment: w.Environment, ExpiresAt: time.Unix(w.ExpiresAt, 0),
+	}, nil
+}
+
+// SetCookie returns the Set-Cookie line that gives r to the browser. Lax, since
+// the provider sends the browser back from another site.
+func SetCookie(keys seal.Keys, r Request, https bool) (string, error) {
+	plain, err := r.Marshal()
+	if err != nil {
+		return "", err
 	}
 	sealed, err := keys.Seal(purpose, plain)
 	if err != nil {
@@ -155,15 +177,7 @@ func Open(keys seal.Keys, value string) (Request, error) {
 	if err != nil {
 		return Request{}, fmt.Errorf("open authorization request: %w", err)
 	}
-	var w wire
-	if err := json.Unmarshal(plain, &w); err != nil {
-		return Request{}, fmt.Errorf("read authorization request: %w", err)
-	}
-	return Request{
-		Key: connection.Key{ConnectionID: w.ConnectionID, Provider: w.Provider}, State: w.State, Verifier: oauth.Secret(w.Verifier),
-		RedirectURI: w.RedirectURI, Scopes: w.Scopes, Params: w.Params, ReturnTo: w.ReturnTo, TicketID: w.TicketID,
-		ClientID: w.ClientID, Environment: w.Environment, ExpiresAt: time.Unix(w.ExpiresAt, 0),
-	}, nil
+	return Unmarshal(plain)
 }
 
 // A pending is a cookie of ours in a browser.

@@ -1,11 +1,12 @@
 // Package callback serves /callback/{provider}: it takes the provider's answer
-// from the browser that asked, claims it once, exchanges the code and stores
-// the grant.
+// from the browser that asked, and claims it once. Then it has it completed, or,
+// where the host does that, holds it and sends the browser there.
 //
 // Everything is checked before anything is used up: a link scanner, a second
 // tab or another browser cannot spoil what a person has started. One
-// conditional write claims the authorization request, a second stores the
-// connection. Who may start is the work of package authorize.
+// conditional write claims the authorization request, and holds the answer.
+// Who may start is the work of package authorize, to exchange the code and to
+// store the grant that of package completion.
 package callback
 
 import (
@@ -21,6 +22,7 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 
 	"github.com/evergrant/evergrant/internal/authrequest"
+	"github.com/evergrant/evergrant/internal/completion"
 	"github.com/evergrant/evergrant/internal/connection"
 	"github.com/evergrant/evergrant/internal/oauth"
 	"github.com/evergrant/evergrant/internal/seal"
@@ -41,15 +43,6 @@ type Secrets interface {
 	SealKeys(ctx context.Context) (seal.Keys, error)
 }
 
-// Tokens is the provider's side.
-type Tokens interface {
-	// Exchange redeems an authorization code. It is called at most once a code.
-	Exchange(ctx context.Context, c oauth.Client, r oauth.AuthorizationRequest, code oauth.Secret) (oauth.TokenSet, error)
-
-	// Account tells who an access token belongs to, as far as the provider does.
-	Account(ctx context.Context, c oauth.Client, accessToken oauth.Secret) (oauth.Account, error)
-}
-
 // Requests claims authorization requests. See package connection for the
 // record, and the conformance suite for the promises.
 type Requests interface {
@@ -65,20 +58,25 @@ type History interface {
 	Get(ctx context.Context, k connection.Key) (connection.Connection, error)
 }
 
-// A Handler serves the callback route. Every field is required but PublicURL
-// and Spill.
+// A Handler serves the callback route. Every field is required but the URLs and
+// Spill.
 type Handler struct {
 	Secrets     Secrets
-	Tokens      Tokens
+	Tokens      completion.Tokens
 	Requests    Requests
 	History     History
 	Connections spill.Connections
-	Spill       spill.Store    // takes new grants while Connections does not; nil: there is none
-	PublicURL   string         // "": https:// and the host that API Gateway names
-	Shards      int            // of the due index
-	Random      func() float64 // in [0, 1): jitter
-	Now         func() time.Time
-	Log         *slog.Logger
+	Spill       spill.Store // takes new grants while Connections does not; nil: there is none
+	PublicURL   string      // "": https:// and the host that API Gateway names
+
+	// CompletionURL is where the host completes connections; "": answers are
+	// completed at once, whoever is signed in there.
+	CompletionURL string
+
+	Shards int            // of the due index
+	Random func() float64 // in [0, 1): jitter
+	Now    func() time.Time
+	Log    *slog.Logger
 }
 
 // What ends a callback without an outcome.
@@ -91,8 +89,7 @@ var (
 	errTicketUsed      = errors.New("ticket already completed")
 	errInProgress      = errors.New("exchange under way")
 	errNotConfigured   = errors.New("our client credentials were refused")
-	errKept            = errors.New("the connection store did not take the new grant: it is spilled, and stored later")
-	errNotStored       = errors.New("the new grant is lost: the connection store did not take it")
+	errNotCompleted    = errors.New("the host did not complete the connection in time")
 )
 
 // Handle answers one request. Its error is always nil: whatever goes wrong is
@@ -132,9 +129,6 @@ func (h *Handler) serve(ctx context.Context, req web.Request, readErr error) (we
 	return h.finish(ctx, p, req)
 }
 
-// maxCode is the longest authorization code that is taken, in bytes.
-const maxCode = 4 << 10
-
 // statePattern is what oauth.NewState makes.
 var statePattern = regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`)
 
@@ -167,11 +161,16 @@ func (h *Handler) finish(ctx context.Context, p providers.Provider, req web.Requ
 	if err := h.check(p, req, ar, base); err != nil {
 		return web.Response{}, err
 	}
-	out, err := h.complete(ctx, p, req, ar, keys)
+	e, err := h.end(ctx, p, req, ar, keys)
 	if err != nil {
 		return web.Response{}, err
 	}
-	return h.show(p, req, ar, out), nil
+	if e.handle != "" {
+		return web.Redirect(http.StatusSeeOther, web.WithQuery(h.CompletionURL, map[string]string{
+			"handle": e.handle, "provider": p.ID, "connection_id": ar.Key.ConnectionID,
+		})), nil
+	}
+	return h.show(p, req, ar, e), nil
 }
 
 // bounced marks a form that our own page has posted.
@@ -213,7 +212,7 @@ func textFor(err error) web.Text {
 		return web.MethodNotAllowed.Allowing(http.MethodGet, http.MethodPost)
 	case errors.Is(err, errBadCallback):
 		return web.BadCallback
-	case errors.Is(err, errExpired):
+	case errors.Is(err, errExpired), errors.Is(err, errNotCompleted):
 		return web.Expired
 	case errors.Is(err, errWrongBrowser):
 		return web.WrongBrowser
@@ -221,9 +220,9 @@ func textFor(err error) web.Text {
 		return web.LinkUsed
 	case errors.Is(err, errInProgress):
 		return web.Busy
-	case errors.Is(err, errKept):
+	case errors.Is(err, completion.ErrKept):
 		return web.Kept
-	case errors.Is(err, errNotStored):
+	case errors.Is(err, completion.ErrNotStored):
 		return web.NotSaved
 	case errors.Is(err, oauth.ErrNotConfigured), errors.Is(err, errNotConfigured), oauth.RemedyFor(err) == oauth.Reconfigure:
 		return web.NotConfigured

@@ -11,17 +11,17 @@ import (
 
 // show answers the browser with the outcome of its own authorization request:
 // at the host if it has a place for that, else by a page of ours.
-func (h *Handler) show(p providers.Provider, req web.Request, ar authrequest.Request, out connection.Outcome) web.Response {
+func (h *Handler) show(p providers.Provider, req web.Request, ar authrequest.Request, e ending) web.Response {
 	if ar.ReturnTo != "" {
 		return web.Redirect(http.StatusSeeOther, web.WithQuery(ar.ReturnTo, map[string]string{
-			"provider": p.ID, "connection_id": ar.Key.ConnectionID, "result": string(out),
+			"provider": p.ID, "connection_id": ar.Key.ConnectionID, "result": string(e.outcome),
 		}))
 	}
-	switch out {
+	switch e.outcome {
 	case connection.Connected:
-		return web.Done(req, web.ConnectedPage(p.Name), string(out))
+		return web.Done(req, web.ConnectedPage(p.Name), string(e.outcome))
 	case connection.Denied:
-		return web.Done(req, web.DeniedPage(p.Name), string(out))
+		return web.Done(req, web.DeniedPage(p.Name), string(e.outcome))
 	case connection.Failed, connection.Pending:
 	}
 	return web.Problem(req, web.ProviderFailed)

@@ -1,5 +1,5 @@
 // Package connections is the control plane: other Lambda functions and the
-// command invoke it directly to look at connections and to refresh,
+// command invoke it directly to look at connections and to complete, refresh,
 // disconnect, issue and import them. It has no route; IAM decides who may.
 //
 // No secret is in any of its answers: readers take access tokens from the
@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/evergrant/evergrant/internal/completion"
 	"github.com/evergrant/evergrant/internal/connection"
 	"github.com/evergrant/evergrant/internal/oauth"
 	"github.com/evergrant/evergrant/internal/seal"
@@ -34,6 +35,14 @@ type Writer interface {
 	Disconnect(ctx context.Context, k connection.Key, now time.Time) (old connection.Connection, err error)
 }
 
+// Requests takes held answers out of claimed authorization requests. See the
+// conformance suite for the promises.
+type Requests interface {
+	TakeAnswer(ctx context.Context, id string, now time.Time) (connection.Request, error)
+	GetRequest(ctx context.Context, id, state string) (connection.Request, error)
+	completion.Requests
+}
+
 // Breakers tells how a provider fares. See the conformance suite for the
 // promises.
 type Breakers interface {
@@ -49,6 +58,7 @@ type Secrets interface {
 
 // Tokens is the provider's side. Each call is one request.
 type Tokens interface {
+	completion.Tokens
 	Refresh(ctx context.Context, c oauth.Client, refreshToken oauth.Secret) (oauth.TokenSet, error)
 	Issue(ctx context.Context, c oauth.Client) (oauth.TokenSet, error)
 	Revoke(ctx context.Context, c oauth.Client, accessToken, refreshToken oauth.Secret) error
@@ -58,6 +68,7 @@ type Tokens interface {
 type Handler struct {
 	Reader   Reader
 	Writer   Writer
+	Requests Requests
 	Breakers Breakers
 	Secrets  Secrets
 	Tokens   Tokens
@@ -82,6 +93,8 @@ type Request struct {
 	Cursor string `json:"cursor"` // list
 	Limit  int    `json:"limit"`  // list; 0: 100
 
+	Handle string `json:"handle"` // complete: as it came to the completion URL
+
 	TokenSHA256 string `json:"token_sha256"` // refresh: of the token that did not work, in lower-case hex
 	MinTTL      int    `json:"min_ttl"`      // refresh: seconds that the caller needs
 
@@ -89,12 +102,14 @@ type Request struct {
 	AccessToken  oauth.Secret `json:"access_token"`  // import
 }
 
-// A Response is the output: one connection, or a page of them, or an error.
+// A Response is the output: one connection, or a page of them, or an error; of
+// complete also where the browser is to go then.
 type Response struct {
 	Connection  *View  `json:"connection,omitempty"`
 	Connections []View `json:"connections,omitzero"`
 	Cursor      string `json:"cursor,omitempty"`
 	Error       *Error `json:"error,omitempty"`
+	ReturnTo    string `json:"return_to,omitempty"`
 }
 
 // An Error says what went wrong: Type never changes, Detail says what to do.
@@ -122,15 +137,16 @@ func (h *Handler) Handle(ctx context.Context, raw json.RawMessage) (Response, er
 	if err != nil {
 		e := errorFor(err)
 		if told := new(toldError); errors.As(err, &told) {
-			return Response{Error: e}, nil
+			return Response{Error: e, ReturnTo: resp.ReturnTo}, nil
 		}
 		h.Log.WarnContext(ctx, "not done", "action", req.Action, "connection_id", req.ConnectionID, "provider", req.Provider, "type", e.Type, "err", err)
-		return Response{Error: e}, nil
+		return Response{Error: e, ReturnTo: resp.ReturnTo}, nil
 	}
 	return resp, nil
 }
 
-// serve calls the action that req names.
+// serve calls the action that req names. With an error, the Response has no more
+// than a ReturnTo.
 func (h *Handler) serve(ctx context.Context, req Request) (Response, error) {
 	if req.Action == "list" {
 		return h.list(ctx, req)
@@ -143,8 +159,8 @@ func (h *Handler) serve(ctx context.Context, req Request) (Response, error) {
 		"import":     h.take,
 	}
 	act, ok := actions[req.Action]
-	if !ok {
-		return Response{}, invalid("action must be get, list, refresh, disconnect, issue or import")
+	if !ok && req.Action != "complete" {
+		return Response{}, invalid("action must be complete, get, list, refresh, disconnect, issue or import")
 	}
 	if !connection.ValidID(req.ConnectionID) {
 		return Response{}, invalid("connection_id must be 1 to 256 of A-Z a-z 0-9 . _ : @ / -")
@@ -152,7 +168,11 @@ func (h *Handler) serve(ctx context.Context, req Request) (Response, error) {
 	if _, ok := providers.Find(req.Provider); !ok {
 		return Response{}, &Error{Type: "unknown_provider", Detail: "provider is not one that Evergrant knows: see `evergrant providers`"}
 	}
-	c, err := act(ctx, connection.Key{ConnectionID: req.ConnectionID, Provider: req.Provider}, req)
+	k := connection.Key{ConnectionID: req.ConnectionID, Provider: req.Provider}
+	if req.Action == "complete" {
+		return h.complete(ctx, k, req.Handle)
+	}
+	c, err := act(ctx, k, req)
 	if err != nil {
 		return Response{}, err
 	}
@@ -251,9 +271,16 @@ func invalid(detail string) *Error { return &Error{Type: "invalid_request", Deta
 func errorFor(err error) *Error {
 	var own *Error
 	var wire *oauth.Error
+	var failure *completion.Failure
 	switch {
 	case errors.As(err, &own):
 		return own
+	case errors.Is(err, completion.ErrKept):
+		return &Error{Type: "kept", Detail: "the new grant is kept, and stored by itself within ten minutes: look again then, and ask for no other one"}
+	case errors.Is(err, completion.ErrNotStored):
+		return &Error{Type: "not_stored", Detail: "the new grant could not be stored, and an older one is as it was: once the table can be reached, have the person start again"}
+	case errors.As(err, &failure) && failure.Code == completion.CodeClientChanged:
+		return &Error{Type: failure.Code, Detail: "the provider's client was changed while the person was there: have the person start again"}
 	case errors.Is(err, connection.ErrNotFound):
 		return &Error{Type: "not_found", Detail: "there is no such connection"}
 	case errors.Is(err, connection.ErrBadCursor):

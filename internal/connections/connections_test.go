@@ -32,7 +32,7 @@ type secrets struct {
 
 func (s *secrets) Client(_ context.Context, provider string) (oauth.Client, error) {
 	p, _ := providers.Find(provider)
-	return oauth.Client{Provider: p, ID: "client", Secret: "s1", Environment: p.Environments[0]}, s.err
+	return oauth.Client{Provider: p, ID: "client", Secret: "c4nary-secret", Environment: p.Environments[0]}, s.err
 }
 
 func (s *secrets) Others(context.Context, oauth.Client) ([]oauth.Client, error) { return nil, nil }
@@ -46,8 +46,33 @@ type endpoint struct {
 
 	mu      sync.Mutex
 	sent    []string
+	codes   []string
 	issued  int
 	revoked []string
+	account oauth.Account
+	asked   int // for the account
+	blind   error
+}
+
+func (e *endpoint) Exchange(_ context.Context, _ oauth.Client, r oauth.AuthorizationRequest, code oauth.Secret) (oauth.TokenSet, error) {
+	<-time.After(e.delay)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.codes = append(e.codes, r.Verifier.Reveal()+" "+code.Reveal())
+	return oauth.TokenSet{
+		AccessToken: oauth.Secret(fmt.Sprintf("access-c%d", len(e.codes))), TokenType: "Bearer", RefreshToken: oauth.Secret(fmt.Sprintf("refresh-c%d", len(e.codes))),
+		IssuedAt: time.Now(), ExpiresAt: time.Now().Add(2 * time.Hour),
+	}, e.err
+}
+
+func (e *endpoint) Account(context.Context, oauth.Client, oauth.Secret) (oauth.Account, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.asked++
+	if e.blind != nil {
+		return oauth.Account{}, e.blind
+	}
+	return e.account, nil
 }
 
 func (e *endpoint) Refresh(_ context.Context, _ oauth.Client, refreshToken oauth.Secret) (oauth.TokenSet, error) {
@@ -108,7 +133,7 @@ func newFixture(t *testing.T) *fixture {
 		NewID: func() string { return <-ids }, Random: random, Now: time.Now, Log: log,
 	}
 	f.Handler = &Handler{
-		Reader: f.store, Writer: f.store, Breakers: f.store, Secrets: f.secrets, Tokens: f.endpoint,
+		Reader: f.store, Writer: f.store, Requests: f.store, Breakers: f.store, Secrets: f.secrets, Tokens: f.endpoint,
 		Renew: func(ctx context.Context, k connection.Key, storedFence int64) error {
 			_, err := renewer.Renew(ctx, k, storedFence)
 			return err
@@ -150,7 +175,7 @@ func (f *fixture) do(t *testing.T, format string, args ...any) (Response, string
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, secret := range []string{"access-", "refresh-", "s1"} {
+	for _, secret := range []string{"access-", "refresh-", "c4nary-secret"} {
 		if strings.Contains(string(b), secret) || strings.Contains(f.log.String(), secret) {
 			t.Errorf("answer or log holds %s…: %s", secret, b)
 		}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/evergrant/evergrant/internal/completion"
 	"github.com/evergrant/evergrant/internal/connection"
 	"github.com/evergrant/evergrant/internal/oauth"
 	"github.com/evergrant/evergrant/internal/spill"
@@ -186,9 +187,6 @@ func checkPrefix(client oauth.Client, token oauth.Secret) error {
 	return nil
 }
 
-// errKept is the answer to a new grant that the store did not take.
-var errKept = &Error{Type: "kept", Detail: "the new grant is kept, and stored by itself within ten minutes: look again then, and ask for no other one"}
-
 // store obtains a new grant, stores it and returns the connection. The keys
 // come first: what can fail fails before the provider answers.
 func (h *Handler) store(ctx context.Context, k connection.Key, client oauth.Client, obtain func(context.Context) (oauth.TokenSet, error)) (connection.Connection, error) {
@@ -214,7 +212,7 @@ func (h *Handler) store(ctx context.Context, k connection.Key, client oauth.Clie
 	place, err := keeper.KeepGrant(ctx, deadline.Add(-time.Second), keys, c, tokens, h.Writer)
 	switch {
 	case err != nil && place == spill.Spilled:
-		return connection.Connection{}, fmt.Errorf("%w: store connection: %w", errKept, err)
+		return connection.Connection{}, fmt.Errorf("%w: %w", completion.ErrKept, err)
 	case err != nil:
 		return connection.Connection{}, fmt.Errorf("store connection: %w", err)
 	}

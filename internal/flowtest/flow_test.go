@@ -107,7 +107,7 @@ func deploy(t testing.TB) *deployment {
 	d.callback = &callback.Handler{Secrets: s, Tokens: tokens, Requests: d.store, History: d.store, Connections: d.store, Shards: 4, Random: half, Now: d.clock, Log: log}
 	d.refresh = &refresh.Handler{Index: d.store, Sweeps: d.store, Providers: d.store, Clients: s, Renew: renewer.Renew,
 		Shards: 4, Concurrency: 4, NewID: rand.Text, Random: half, Now: d.clock, Log: log}
-	d.connections = &connections.Handler{Reader: d.store, Writer: d.store, Breakers: d.store, Secrets: s, Tokens: tokens, Shards: 4, Random: half, Now: d.clock, Log: log,
+	d.connections = &connections.Handler{Reader: d.store, Writer: d.store, Requests: d.store, Breakers: d.store, Secrets: s, Tokens: tokens, Shards: 4, Random: half, Now: d.clock, Log: log,
 		Renew: func(ctx context.Context, k connection.Key, fence int64) error {
 			_, err := renewer.Renew(ctx, k, fence)
 			return err

@@ -51,6 +51,14 @@ func (*provider) Issue(context.Context, oauth.Client) (oauth.TokenSet, error) {
 	return oauth.TokenSet{}, errors.ErrUnsupported
 }
 
+func (*provider) Exchange(context.Context, oauth.Client, oauth.AuthorizationRequest, oauth.Secret) (oauth.TokenSet, error) {
+	panic("no reader exchanges a code")
+}
+
+func (*provider) Account(context.Context, oauth.Client, oauth.Secret) (oauth.Account, error) {
+	panic("no reader asks for an account")
+}
+
 func (*provider) Revoke(context.Context, oauth.Client, oauth.Secret, oauth.Secret) error { return nil }
 
 // A vault has one client for each provider.
@@ -87,7 +95,7 @@ func newWorld(t *testing.T, life time.Duration) *world {
 	w := &world{store: new(connectiontest.Memory), provider: new(provider)}
 	v, half, log := vault{keys}, func() float64 { return 0.5 }, slog.New(slog.DiscardHandler)
 	renewer := &refresh.Renewer{Leases: w.store, Breakers: w.store, Secrets: v, Tokens: w.provider, Shards: 4, NewID: rand.Text, Random: half, Now: time.Now, Log: log}
-	w.handler = &connections.Handler{Reader: w.store, Writer: w.store, Breakers: w.store, Secrets: v, Tokens: w.provider, Shards: 4, Random: half, Now: time.Now, Log: log,
+	w.handler = &connections.Handler{Reader: w.store, Writer: w.store, Requests: w.store, Breakers: w.store, Secrets: v, Tokens: w.provider, Shards: 4, Random: half, Now: time.Now, Log: log,
 		Renew: func(ctx context.Context, k connection.Key, fence int64) error {
 			_, err := renewer.Renew(ctx, k, fence)
 			return err

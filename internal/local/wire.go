@@ -35,7 +35,7 @@ func (s *Server) routes(creds *credentials) http.Handler {
 		Shards: shards, Concurrency: concurrency, NewID: rand.Text, Random: c.Random, Now: c.Now, Log: c.Log,
 	}
 	control := &connections.Handler{
-		Reader: s.store, Writer: s.store, Breakers: s.store, Secrets: creds, Tokens: tokens, Shards: shards, Random: c.Random, Now: c.Now, Log: c.Log,
+		Reader: s.store, Writer: s.store, Requests: s.store, Breakers: s.store, Secrets: creds, Tokens: tokens, Shards: shards, Random: c.Random, Now: c.Now, Log: c.Log,
 		Renew: func(ctx context.Context, k connection.Key, storedFence int64) error {
 			_, err := counted.Renew(ctx, k, storedFence)
 			return err

@@ -39,10 +39,11 @@ var allowed = map[string][]string{
 
 	"internal/authrequest": base,
 	"internal/authorize":   append(base, "internal/web", "internal/authrequest", "pkg/connect"),
-	"internal/callback":    append(base, "internal/web", "internal/authrequest", "internal/spill"),
+	"internal/callback":    append(base, "internal/web", "internal/authrequest", "internal/completion", "internal/spill"),
+	"internal/completion":  append(base, "internal/authrequest", "internal/spill"),
 	"internal/spill":       base,
 	"internal/refresh":     append(base, "internal/spill"),
-	"internal/connections": append(base, "internal/spill"),
+	"internal/connections": append(base, "internal/completion", "internal/spill"),
 
 	"internal/dynamo":         base,
 	"internal/bolt":           base,

@@ -10,8 +10,7 @@ import (
 )
 
 // What template.yaml gives a function is what its main.go demands, both ways.
-// No deployment offers ALLOW_PRIVATE_PROVIDERS, which is for development, nor
-// COMPLETION_URL, which the callback refuses as long as it does not serve it.
+// No deployment offers ALLOW_PRIVATE_PROVIDERS, which is for development.
 func TestTemplateAndFunctionsAgreeOnSettings(t *testing.T) {
 	environment, err := template.Environment(root + "/template.yaml")
 	if err != nil {
@@ -19,7 +18,7 @@ func TestTemplateAndFunctionsAgreeOnSettings(t *testing.T) {
 	}
 	for _, f := range []settings.Function{settings.Authorize, settings.Callback, settings.Refresh, settings.Connections} {
 		name := strings.ToUpper(string(f[:1])) + string(f[1:]) + "Function"
-		want := slices.DeleteFunc(slices.Sorted(slices.Values(f.Names())), func(s string) bool { return s == "ALLOW_PRIVATE_PROVIDERS" || s == "COMPLETION_URL" })
+		want := slices.DeleteFunc(slices.Sorted(slices.Values(f.Names())), func(s string) bool { return s == "ALLOW_PRIVATE_PROVIDERS" })
 		if got := environment[name]; !slices.Equal(got, want) {
 			t.Errorf("%s gets %v, main.go demands %v", name, got, want)
 		}

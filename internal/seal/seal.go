@@ -1,5 +1,6 @@
 // Package seal encrypts what must not be read where it is kept: refresh tokens
-// in the table and authorization requests in cookies.
+// in the table, authorization requests in cookies. It also authenticates what
+// may be read and must not be made up.
 //
 // A sealed value is AES-256-GCM under a key derived (HKDF-SHA256, RFC 5869)
 // from one entry of a key ring. It names its entry, so a new current key takes
@@ -14,6 +15,7 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
+	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/json"
@@ -140,4 +142,34 @@ func (k Keys) aead(id string) (cipher.AEAD, error) {
 		return nil, fmt.Errorf("make cipher: %w", err)
 	}
 	return cipher.NewGCM(block)
+}
+
+// MAC authenticates message for purpose under the current key (HMAC-SHA256, RFC
+// 2104): 32 bytes, always the same for one key.
+func (k Keys) MAC(purpose string, message []byte) ([]byte, error) {
+	return k.mac(k.Current, purpose, message)
+}
+
+// Verify reports whether MAC made mac, under any key of the ring.
+func (k Keys) Verify(purpose string, message, mac []byte) bool {
+	for id := range k.keys {
+		if want, err := k.mac(id, purpose, message); err == nil && hmac.Equal(mac, want) {
+			return true
+		}
+	}
+	return false
+}
+
+func (k Keys) mac(id, purpose string, message []byte) ([]byte, error) {
+	key, ok := k.keys[id]
+	if !ok {
+		return nil, fmt.Errorf("key %q is not in the key ring", id)
+	}
+	derived, err := hkdf.Key(sha256.New, []byte(key), nil, "evergrant mac v1 "+purpose, sha256.Size)
+	if err != nil {
+		return nil, fmt.Errorf("derive key: %w", err)
+	}
+	h := hmac.New(sha256.New, derived)
+	_, _ = h.Write(message) // it never fails
+	return h.Sum(nil), nil
 }

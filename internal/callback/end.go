@@ -1,0 +1,131 @@
+package callback
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/evergrant/evergrant/internal/authrequest"
+	"github.com/evergrant/evergrant/internal/completion"
+	"github.com/evergrant/evergrant/internal/connection"
+	"github.com/evergrant/evergrant/internal/oauth"
+	"github.com/evergrant/evergrant/internal/seal"
+	"github.com/evergrant/evergrant/internal/web"
+	"github.com/evergrant/evergrant/pkg/providers"
+)
+
+// wholeTime is how long an exchange and its store may take where the invocation
+// has no deadline.
+const wholeTime = 20 * time.Second
+
+// An ending is how a callback ends: by the outcome of its authorization request,
+// or by the handle under which the host completes it.
+type ending struct {
+	outcome connection.Outcome
+	handle  string
+}
+
+// end turns the provider's answer into the ending of ar. Its error is a
+// callback that cannot be used, or something of ours that is out of reach.
+func (h *Handler) end(ctx context.Context, p providers.Provider, req web.Request, ar authrequest.Request, keys seal.Keys) (ending, error) {
+	if _, ok := req.Params["error"]; ok {
+		return h.declined(ctx, req, ar, keys)
+	}
+	client, err := h.Secrets.Client(ctx, p.ID)
+	if err != nil {
+		return ending{}, fmt.Errorf("client credentials of %s: %w", p.ID, err)
+	}
+	answer, err := completion.Read(client, ar, req.Params, req.Method == http.MethodPost, h.Now())
+	if err != nil {
+		return ending{}, fmt.Errorf("%w: %w", errBadCallback, err)
+	}
+	record := ar.Record(h.Now())
+	if h.CompletionURL != "" {
+		if record, err = answer.Held(keys, record); err != nil {
+			return ending{}, err
+		}
+	}
+	ctx, cancel := completion.Finishing(ctx, wholeTime)
+	defer cancel()
+	switch err := h.Requests.ClaimRequest(ctx, record); {
+	case errors.Is(err, connection.ErrConflict):
+		return h.firstEnding(ctx, record, keys)
+	case err != nil:
+		return ending{}, fmt.Errorf("claim authorization request: %w", err)
+	}
+	if h.CompletionURL != "" {
+		h.Log.InfoContext(ctx, "answer held for the host", "provider", p.ID, "connection_id", ar.Key.ConnectionID, "reference", req.Reference)
+		return handleOf(keys, record)
+	}
+	_, err = h.completer(req).Complete(ctx, client, keys, answer)
+	if failure := new(completion.Failure); errors.As(err, &failure) {
+		return ending{outcome: connection.Failed}, nil
+	}
+	return ending{outcome: connection.Connected}, err
+}
+
+// completer returns what completes at once, whose log lines req's reference
+// finds.
+func (h *Handler) completer(req web.Request) *completion.Completer {
+	return &completion.Completer{
+		Credentials: h.Secrets, Tokens: h.Tokens, Requests: h.Requests, Connections: h.Connections, Spill: h.Spill,
+		Shards: h.Shards, Random: h.Random, Now: h.Now, Log: h.Log.With("reference", req.Reference),
+	}
+}
+
+// handleOf returns the ending of an answer that is held for the host.
+func handleOf(keys seal.Keys, record connection.Request) (ending, error) {
+	handle, err := completion.Handle(keys, record.ID)
+	return ending{handle: handle}, err
+}
+
+// declined ends ar by the error that the provider sent: the user's no, or its
+// own failure. The ticket stays good.
+func (h *Handler) declined(ctx context.Context, req web.Request, ar authrequest.Request, keys seal.Keys) (ending, error) {
+	record := ar.Record(h.Now())
+	switch err := h.Requests.DenyRequest(ctx, record); {
+	case errors.Is(err, connection.ErrConflict):
+		return h.firstEnding(ctx, record, keys)
+	case err != nil:
+		return ending{}, fmt.Errorf("record denial: %w", err)
+	}
+	outcome := connection.Failed
+	if req.Params["error"] == "access_denied" && req.Params["code"] == "" {
+		outcome = connection.Denied
+	}
+	h.Log.InfoContext(ctx, "authorization ended by provider", "provider", ar.Key.Provider, "connection_id", ar.Key.ConnectionID,
+		"outcome", outcome, "code", oauth.KnownCode(req.Params["error"]), "reference", req.Reference)
+	return ending{outcome: outcome}, nil
+}
+
+// firstEnding tells how the claimed request has ended, or under which handle it
+// waits.
+func (h *Handler) firstEnding(ctx context.Context, record connection.Request, keys seal.Keys) (ending, error) {
+	first, err := h.History.GetRequest(ctx, record.ID, record.State)
+	switch {
+	case err != nil:
+		return ending{}, fmt.Errorf("look up authorization request: %w", err)
+	case first.State != record.State:
+		return ending{}, errTicketUsed
+	case len(first.Answer) > 0 && !h.Now().Before(first.HeldUntil):
+		return ending{}, errNotCompleted
+	case len(first.Answer) > 0 && h.CompletionURL != "":
+		return handleOf(keys, first)
+	case first.Code == completion.CodeNotConfigured:
+		return ending{}, errNotConfigured
+	case first.Outcome != connection.Pending:
+		return ending{outcome: first.Outcome}, nil
+	}
+	c, err := h.History.Get(ctx, record.Key)
+	switch {
+	case err != nil && !errors.Is(err, connection.ErrNotFound):
+		return ending{}, fmt.Errorf("look up connection: %w", err)
+	case c.RequestID == record.State:
+		return ending{outcome: connection.Connected}, nil
+	case first.Code == completion.CodeKept:
+		return ending{}, completion.ErrKept
+	}
+	return ending{}, errInProgress
+}

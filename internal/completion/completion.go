@@ -1,0 +1,221 @@
+// Package completion turns what a provider has answered into a stored
+// connection: it exchanges the code, asks who it is, and stores the grant.
+//
+// That happens in one of two places, by this one implementation. Where there is
+// no COMPLETION_URL, package callback does it at once. Else the answer is held,
+// sealed in the row of its claim, and the browser takes a handle to the host;
+// package connections takes the answer out once the host has said who is signed
+// in. Who may do either is decided there, not here.
+package completion
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/evergrant/evergrant/internal/authrequest"
+	"github.com/evergrant/evergrant/internal/connection"
+	"github.com/evergrant/evergrant/internal/oauth"
+	"github.com/evergrant/evergrant/internal/seal"
+	"github.com/evergrant/evergrant/internal/spill"
+)
+
+// Tokens is the provider's side. Each call is one request.
+type Tokens interface {
+	// Exchange redeems an authorization code. It is called at most once a code.
+	Exchange(ctx context.Context, c oauth.Client, r oauth.AuthorizationRequest, code oauth.Secret) (oauth.TokenSet, error)
+
+	// Account tells who an access token belongs to, as far as the provider does.
+	Account(ctx context.Context, c oauth.Client, accessToken oauth.Secret) (oauth.Account, error)
+}
+
+// Requests records how an authorization request has ended. See the conformance
+// suite for the promises.
+type Requests interface {
+	FinishRequest(ctx context.Context, r connection.Request) error
+}
+
+// A Completer completes connections. Every field but Spill is required.
+type Completer struct {
+	Credentials oauth.Credentials
+	Tokens      Tokens
+	Requests    Requests
+	Connections spill.Connections
+	Spill       spill.Store    // takes new grants while Connections does not; nil: there is none
+	Shards      int            // of the due index
+	Random      func() float64 // in [0, 1): jitter
+	Now         func() time.Time
+	Log         *slog.Logger
+}
+
+// How the time of an invocation is divided, counted from its end.
+const (
+	answerTime = time.Second     // to answer in
+	storeTime  = 5 * time.Second // kept for the store once the provider has answered
+)
+
+// Enough is the time that an exchange and its store may take.
+const Enough = oauth.ExchangeTimeout + storeTime + answerTime
+
+// Finishing returns the context for all that follows a claim. A caller who
+// leaves does not end it: the code is used up then, and nobody else holds the
+// tokens. It ends shortly before the invocation does, which is whole long where
+// it has no deadline.
+func Finishing(ctx context.Context, whole time.Duration) (context.Context, context.CancelFunc) {
+	end, ok := ctx.Deadline()
+	ctx = context.WithoutCancel(ctx)
+	if !ok {
+		return context.WithTimeout(ctx, whole)
+	}
+	return context.WithDeadline(ctx, end.Add(-answerTime))
+}
+
+// asking returns the context for calls of the provider. It leaves time for the
+// store: a third of what there is, if that is less than storeTime.
+func (c *Completer) asking(ctx context.Context) (context.Context, context.CancelFunc) {
+	end, _ := ctx.Deadline() // there is one, by Finishing
+	return context.WithDeadline(ctx, end.Add(-min(storeTime, end.Sub(c.Now())/3)))
+}
+
+// The codes under which failures are recorded that the provider has no code
+// for.
+const (
+	CodeNotConfigured  = "not_configured"
+	CodeClientChanged  = "configuration_changed"
+	CodeProviderFailed = "provider_failed"
+	CodeNotStored      = "not_stored"
+	CodeKept           = "kept"     // no failure: it is still to come
+	CodeMismatch       = "mismatch" // the host completed another connection by this handle
+)
+
+// What Complete reports beside a Failure.
+var (
+	ErrKept      = errors.New("the connection store did not take the new grant: it is spilled, and stored later")
+	ErrNotStored = errors.New("the new grant is lost: the connection store did not take it")
+)
+
+// A Failure is an authorization request that has ended without a connection, by
+// what it was answered with. It is recorded and logged.
+type Failure struct {
+	Code string // under which it is recorded
+	Err  error
+}
+
+// Error returns the cause.
+func (f *Failure) Error() string { return f.Err.Error() }
+
+// Unwrap returns the cause.
+func (f *Failure) Unwrap() error { return f.Err }
+
+// errClientChanged stops an exchange that would go to another client than the
+// one that the code was given to.
+var errClientChanged = errors.New("the client changed since the browser was sent away")
+
+// Complete makes the connection that a stands for, or records why there is
+// none. The claim of a must be the caller's, and ctx one of Finishing.
+//
+// The error is a Failure, ErrKept or ErrNotStored. Any other is a client or a
+// request that is wrong, which oauth.RemedyFor says is for an operator.
+func (c *Completer) Complete(ctx context.Context, client oauth.Client, keys seal.Keys, a Answer) (connection.Connection, error) {
+	r := a.Request
+	if client.ID != r.ClientID || client.Environment.Name != r.Environment {
+		return connection.Connection{}, c.failed(ctx, r, errClientChanged)
+	}
+	asking, cancel := c.asking(ctx)
+	defer cancel()
+	tokens, err := c.obtain(asking, client, a)
+	if err != nil {
+		return connection.Connection{}, c.failed(ctx, r, fmt.Errorf("exchange code with %s: %w", r.Key.Provider, err))
+	}
+	if tokens.Account == (oauth.Account{}) {
+		tokens.Account = c.account(asking, client, tokens.AccessToken)
+	}
+	made, place, err := c.store(ctx, client, r, keys, tokens)
+	if err != nil {
+		return connection.Connection{}, c.notStored(ctx, r, place, err)
+	}
+	c.Log.InfoContext(ctx, "connected", "provider", r.Key.Provider, "connection_id", r.Key.ConnectionID)
+	return made, nil
+}
+
+// account asks who the new grant belongs to. It is asked before the grant is
+// stored, in the one write that there is: with a new grant no older refresh
+// token waits for the first use of the access token. Not to know is no failure.
+func (c *Completer) account(ctx context.Context, client oauth.Client, token oauth.Secret) oauth.Account {
+	account, err := c.Tokens.Account(ctx, client, token)
+	if err != nil {
+		c.Log.WarnContext(ctx, "account not looked up", "provider", client.Provider.ID, "err", err)
+	}
+	return account
+}
+
+// store stores a new grant, and tries again for as long as there is time; while
+// the connection store does not take it, it is spilled.
+func (c *Completer) store(ctx context.Context, client oauth.Client, r authrequest.Request, keys seal.Keys, tokens oauth.TokenSet) (connection.Connection, spill.Place, error) {
+	if tokens.Scopes == nil {
+		tokens.Scopes = client.Asked(r.Scopes) // RFC 6749 section 5.1: as asked for
+	}
+	made, err := connection.New(r.Key, client, tokens, keys, c.Shards)
+	if err != nil {
+		return made, spill.Lost, err
+	}
+	made.RequestID = connection.StateID(r.State)
+	end, _ := ctx.Deadline() // there is one, by Finishing
+	keeper := spill.Keeper{Store: c.Spill, Random: c.Random, Log: c.Log}
+	place, err := keeper.KeepGrant(ctx, end, keys, made, tokens, c.Connections)
+	if err != nil {
+		return made, place, fmt.Errorf("store connection: %w", err)
+	}
+	return made, place, nil
+}
+
+// notStored records, as far as that goes in the little time left, that the
+// connection store did not take the grant. A reload must not wait for one that
+// no store has; one that is spilled is connected within minutes.
+func (c *Completer) notStored(ctx context.Context, r authrequest.Request, place spill.Place, cause error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTime/2)
+	defer cancel()
+	if place == spill.Spilled {
+		c.Record(ctx, r, connection.Pending, CodeKept)
+		return fmt.Errorf("%w: %w", ErrKept, cause)
+	}
+	c.Record(ctx, r, connection.Failed, CodeNotStored)
+	return fmt.Errorf("%w: %w", ErrNotStored, cause)
+}
+
+// failed records that there is no connection, by cause. A wrong client secret is
+// ours to mend, so it is no outcome that the host should see.
+func (c *Completer) failed(ctx context.Context, r authrequest.Request, cause error) error {
+	if oauth.RemedyFor(cause) == oauth.Reconfigure {
+		c.Record(ctx, r, connection.Failed, CodeNotConfigured)
+		return cause
+	}
+	code := failureCode(cause)
+	c.Record(ctx, r, connection.Failed, code)
+	c.Log.WarnContext(ctx, "connection not made", "provider", r.Key.Provider, "connection_id", r.Key.ConnectionID, "code", code, "err", cause)
+	return &Failure{Code: code, Err: cause}
+}
+
+// failureCode returns the code under which a failure is recorded.
+func failureCode(err error) string {
+	var e *oauth.Error
+	switch {
+	case errors.Is(err, errClientChanged):
+		return CodeClientChanged
+	case errors.As(err, &e) && e.Code != "":
+		return e.Code
+	}
+	return CodeProviderFailed
+}
+
+// Record records the outcome of r, for a callback that is loaded again. What
+// cannot be recorded is logged.
+func (c *Completer) Record(ctx context.Context, r authrequest.Request, o connection.Outcome, code string) {
+	record := r.Record(c.Now())
+	record.Outcome, record.Code = o, code
+	if err := c.Requests.FinishRequest(ctx, record); err != nil {
+		c.Log.ErrorContext(ctx, "outcome not recorded", "provider", r.Key.Provider, "connection_id", r.Key.ConnectionID, "err", err)
+	}
+}
