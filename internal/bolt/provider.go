@@ -12,12 +12,25 @@ import (
 
 // A breaker is a connection.Breaker as it stands in the file.
 type breaker struct {
-	OpenUntil seconds  `json:"open_until,omitempty"`
-	Opened    int      `json:"opened,omitempty"`
-	Reason    string   `json:"reason,omitempty"`
-	Hour      int64    `json:"hour,omitempty"`
-	ThisHour  outcomes `json:"this_hour,omitzero"`
-	LastHour  outcomes `json:"last_hour,omitzero"`
+	OpenUntil seconds `json:"open_until,omitempty"`
+	Opened    int     `json:"opened,omitempty"`
+	Reason    string  `json:"reason,omitempty"`
+	Hour      window  `json:"hour,omitzero"`
+	Recent    window  `json:"recent,omitzero"`
+}
+
+type window struct {
+	Number int64    `json:"number,omitempty"`
+	This   outcomes `json:"this,omitzero"`
+	Last   outcomes `json:"last,omitzero"`
+}
+
+func (w window) window() connection.Window {
+	return connection.Window{Number: w.Number, This: connection.Outcomes(w.This), Last: connection.Outcomes(w.Last)}
+}
+
+func windowOf(w connection.Window) window {
+	return window{w.Number, outcomes(w.This), outcomes(w.Last)}
 }
 
 type outcomes struct {
@@ -28,7 +41,7 @@ type outcomes struct {
 func (b breaker) breaker() connection.Breaker {
 	return connection.Breaker{
 		OpenUntil: b.OpenUntil.time(), Opened: b.Opened, Reason: b.Reason,
-		Hour: b.Hour, ThisHour: connection.Outcomes(b.ThisHour), LastHour: connection.Outcomes(b.LastHour),
+		Hour: b.Hour.window(), Recent: b.Recent.window(),
 	}
 }
 
@@ -57,12 +70,11 @@ func (s *Store) SetBreaker(ctx context.Context, provider string, b connection.Br
 	})
 }
 
-// CountRefreshes adds o to the counts of a provider in the clock hour of now,
-// and returns the breaker as it is then.
+// CountRefreshes adds o to the counts of a provider, and returns the breaker as it is then.
 func (s *Store) CountRefreshes(ctx context.Context, provider string, o connection.Outcomes, now time.Time) (b connection.Breaker, err error) {
 	err = s.changeState(ctx, "count refreshes of "+provider, providerID(provider), func(row *stateRow) error {
 		b = row.Breaker.breaker().Count(o, now)
-		row.Breaker.Hour, row.Breaker.ThisHour, row.Breaker.LastHour = b.Hour, outcomes(b.ThisHour), outcomes(b.LastHour)
+		row.Breaker.Hour, row.Breaker.Recent = windowOf(b.Hour), windowOf(b.Recent)
 		return nil
 	})
 	if err != nil {

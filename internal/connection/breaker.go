@@ -17,9 +17,44 @@ type Breaker struct {
 	Reason    string    // why it opened: Outage, RateLimit or Misconfiguration
 	Silent    int       // failures in a row without an answer, in this run: stores do not keep it
 
-	Hour     int64 // the clock hour that ThisHour counts, in hours of Unix time
-	ThisHour Outcomes
-	LastHour Outcomes // of the hour before Hour
+	Hour   Window // of an hour: what a small deployment sees of an incident
+	Recent Window // of five minutes: what a large one sees before a second strike
+}
+
+// A Window counts what happened lately.
+type Window struct {
+	Number int64    // of the span of time that This counts, in spans of Unix time
+	This   Outcomes // in that span
+	Last   Outcomes // in the one before
+}
+
+// The spans of the windows of a Breaker.
+const (
+	hour   = time.Hour
+	recent = 5 * time.Minute
+)
+
+// count adds o to w, whose spans are as long as given.
+func (w Window) count(o Outcomes, span time.Duration, now time.Time) Window {
+	switch n := now.Unix() / int64(span/time.Second); {
+	case n == w.Number+1:
+		w = Window{Number: n, Last: w.This}
+	case n > w.Number+1:
+		w = Window{Number: n}
+	}
+	w.This.Refreshes += o.Refreshes
+	w.This.InvalidGrants += o.InvalidGrants
+	return w
+}
+
+// massRefusal reports whether many were refused in the last span before now. The
+// span before counts by the part of it that is not older.
+func (w Window) massRefusal(span time.Duration, now time.Time) bool {
+	w = w.count(Outcomes{}, span, now)
+	part := 1 - float64(now.Sub(now.Truncate(span)))/float64(span)
+	refused := float64(w.This.InvalidGrants) + part*float64(w.Last.InvalidGrants)
+	all := float64(w.This.Refreshes) + part*float64(w.Last.Refreshes)
+	return refused > massRefusals && refused > massShare*all
 }
 
 // Why a breaker opens.
@@ -93,16 +128,9 @@ func (b Breaker) After(s Signal, pause time.Duration, now time.Time, random floa
 	return b
 }
 
-// Count adds o to what b counts, in the clock hour of now.
+// Count adds o to what b counts.
 func (b Breaker) Count(o Outcomes, now time.Time) Breaker {
-	switch hour := hourOf(now); {
-	case hour == b.Hour+1:
-		b.Hour, b.LastHour, b.ThisHour = hour, b.ThisHour, Outcomes{}
-	case hour > b.Hour+1:
-		b.Hour, b.LastHour, b.ThisHour = hour, Outcomes{}, Outcomes{}
-	}
-	b.ThisHour.Refreshes += o.Refreshes
-	b.ThisHour.InvalidGrants += o.InvalidGrants
+	b.Hour, b.Recent = b.Hour.count(o, hour, now), b.Recent.count(o, recent, now)
 	return b
 }
 
@@ -114,17 +142,12 @@ const (
 )
 
 // MassRefusal reports whether the provider has refused so many grants in the
-// hour before now that none of these refusals is to be believed. The hour
-// before the clock hour counts by the part of it that is less than an hour ago.
+// hour before now, or in the five minutes, that none of these refusals is to be
+// believed. In a large deployment the hour before an incident outweighs its
+// first ten minutes, while a second strike takes three.
 func (b Breaker) MassRefusal(now time.Time) bool {
-	b = b.Count(Outcomes{}, now)
-	part := 1 - now.Sub(now.Truncate(time.Hour)).Hours()
-	refused := float64(b.ThisHour.InvalidGrants) + part*float64(b.LastHour.InvalidGrants)
-	all := float64(b.ThisHour.Refreshes) + part*float64(b.LastHour.Refreshes)
-	return refused > massRefusals && refused > massShare*all
+	return b.Hour.massRefusal(hour, now) || b.Recent.massRefusal(recent, now)
 }
-
-func hourOf(t time.Time) int64 { return t.Unix() / 3600 }
 
 // A Sweep asks for the sweep lease.
 type Sweep struct {

@@ -34,6 +34,37 @@ func TestMassRefusal(t *testing.T) {
 	}
 }
 
+// A provider that refuses everybody from one minute to the next is not believed
+// when the second strikes fall due three minutes later, however many refreshes
+// succeeded in the hour before, and is believed again when it has come to itself.
+func TestASuddenMassRefusalIsSeenBeforeASecondStrike(t *testing.T) {
+	noon := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	for _, aMinute := range []int{4, 100, 10_000} {
+		for offset := range 5 {
+			var b Breaker
+			now := noon.Add(time.Duration(offset) * time.Minute)
+			for range 90 {
+				b, now = b.Count(Outcomes{Refreshes: aMinute}, now), now.Add(time.Minute)
+			}
+			if b.MassRefusal(now) {
+				t.Fatal("a mass refusal without one")
+			}
+			for range 3 {
+				b, now = b.Count(Outcomes{Refreshes: aMinute, InvalidGrants: aMinute}, now), now.Add(time.Minute)
+			}
+			if !b.MassRefusal(now) {
+				t.Errorf("%d refusals a minute for three minutes, begun %d minutes into a span, are believed: %+v", aMinute, offset, b)
+			}
+			for range 70 {
+				b, now = b.Count(Outcomes{Refreshes: aMinute}, now), now.Add(time.Minute)
+			}
+			if b.MassRefusal(now) {
+				t.Errorf("%d a minute: still a mass refusal 70 minutes later", aMinute)
+			}
+		}
+	}
+}
+
 func TestBreakerIsOpenUntilItsTime(t *testing.T) {
 	noon := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	if (Breaker{}).Open(noon) {
@@ -100,7 +131,7 @@ func TestBreakerAfterKeepsTheCounts(t *testing.T) {
 	noon := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	b := Breaker{}.Count(Outcomes{Refreshes: 3, InvalidGrants: 1}, noon)
 	for _, s := range []Signal{Answered, RateLimited, Misconfigured} {
-		if got := b.After(s, 0, noon, 0); got.ThisHour != b.ThisHour || got.Hour != b.Hour {
+		if got := b.After(s, 0, noon, 0); got.Hour != b.Hour || got.Recent != b.Recent {
 			t.Errorf("signal %d: %+v", s, got)
 		}
 	}

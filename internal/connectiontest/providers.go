@@ -65,7 +65,7 @@ func testSetBreakerKeepsCounts(t *testing.T, s Store) {
 	counted(t, s, "whatnot", connection.Outcomes{Refreshes: 4, InvalidGrants: 1}, noon.Add(-time.Hour))
 	want := counted(t, s, "whatnot", connection.Outcomes{Refreshes: 2}, noon)
 	ok(t, "SetBreaker", s.SetBreaker(t.Context(), "whatnot", connection.Breaker{
-		OpenUntil: later, Opened: 1, Reason: "outage", Hour: 7, ThisHour: connection.Outcomes{Refreshes: 70, InvalidGrants: 7},
+		OpenUntil: later, Opened: 1, Reason: "outage", Hour: connection.Window{Number: 7, This: connection.Outcomes{Refreshes: 70, InvalidGrants: 7}},
 	}))
 	want.OpenUntil, want.Opened, want.Reason = later, 1, "outage"
 	knows(t, s, "whatnot", want)
@@ -83,7 +83,9 @@ func testCountRefreshes(t *testing.T, s Store) {
 		time.Hour, 2*time.Hour - time.Nanosecond, // the next
 		2 * time.Hour,                          // and the next, with one
 		4 * time.Hour, 4*time.Hour + time.Hour, // an hour is left out
-		3 * time.Hour,                                // a clock that is behind
+		3 * time.Hour,                                                                          // a clock that is behind
+		5*time.Hour + 5*time.Minute, 5*time.Hour + 9*time.Minute, 5*time.Hour + 10*time.Minute, // the next spans of an hour
+		5*time.Hour + 21*time.Minute, 5*time.Hour + 14*time.Minute, // and one is left out, and a clock is behind
 		100*time.Hour + time.Second, 101 * time.Hour, // days are left out
 	} {
 		o := connection.Outcomes{Refreshes: 10 + i, InvalidGrants: i % 3}
@@ -95,12 +97,12 @@ func testCountRefreshes(t *testing.T, s Store) {
 	}
 }
 
-// All meet the change of an hour, or the very first one.
+// All meet the change of a span, or the very first one.
 func testCountsAreNotLost(t *testing.T, s Store) {
 	one := connection.Outcomes{Refreshes: 2, InvalidGrants: 1}
 	want := connection.Breaker{}
-	for _, hour := range []time.Duration{0, 1, 2, 5, 6} {
-		now := noon.Add(hour * time.Hour)
+	for _, after := range []time.Duration{0, time.Minute, 5 * time.Minute, 15 * time.Minute, time.Hour, 2 * time.Hour, 5 * time.Hour} {
+		now := noon.Add(after)
 		wins := race(t, 25, func(int) error {
 			_, err := s.CountRefreshes(t.Context(), "whatnot", one, now)
 			return err
@@ -122,8 +124,8 @@ func testCountsOfUnequalClocks(t *testing.T, s Store) {
 			return err
 		})
 		b, err := s.GetBreaker(t.Context(), provider)
-		if got := b.ThisHour.Refreshes + b.LastHour.Refreshes; err != nil || got != 26 || b.ThisHour.Refreshes < 12 {
-			t.Errorf("counted %d, %d of them in the last hour, %v, want 26", got, b.LastHour.Refreshes, err)
+		if got := b.Hour.This.Refreshes + b.Hour.Last.Refreshes; err != nil || got != 26 || b.Hour.This.Refreshes < 12 {
+			t.Errorf("counted %d, %d of them in the last hour, %v, want 26", got, b.Hour.Last.Refreshes, err)
 		}
 	}
 }
@@ -139,7 +141,7 @@ func testCountAndSet(t *testing.T, s Store) {
 			return err
 		})
 		b, err := s.GetBreaker(t.Context(), "whatnot")
-		if err != nil || b.Opened != round+1 || !b.OpenUntil.Equal(now) || b.ThisHour.Refreshes != 9 {
+		if err != nil || b.Opened != round+1 || !b.OpenUntil.Equal(now) || b.Hour.This.Refreshes != 9 {
 			t.Errorf("round %d: %+v, %v, want 9 counted and opened %d times", round, b, err, round+1)
 		}
 	}

@@ -135,9 +135,9 @@ func TestHowManyCallsProvidersCost(t *testing.T) {
 		err   error
 	}{
 		{"the first count", 3, hour(0), nil},
-		{"another count in the hour", 1, hour(0), nil},
-		{"the first count of the next hour", 2, hour(1), nil},
-		{"another count in that hour", 1, hour(1), nil},
+		{"another count in the span", 1, hour(0), nil},
+		{"the first count of the next span", 3, hour(1), nil},
+		{"another count in that span", 1, hour(1), nil},
 		{"a count by a clock that is behind", 1, hour(0), nil},
 		{"the first count after an idle hour", 3, hour(3), nil},
 		{"reserving what is free", 1, reserve, nil},
@@ -191,7 +191,7 @@ func TestWhoIsOvertakenLosesNoCountAndNoTime(t *testing.T) {
 			if o.n <= 0 && n > 0 {
 				others = 1
 			}
-			if b.ThisHour.Refreshes != 1+others || (b.LastHour.Refreshes == 1) != (before == 1) {
+			if b.Hour.This.Refreshes != 1+others || (b.Hour.Last.Refreshes == 1) != (before == 1) {
 				t.Errorf("overtaken before write %d, counted %d hours ago: %+v", n, before, b)
 			}
 		}
@@ -295,7 +295,7 @@ func TestWhatIsCountedAndReservedMayBeRepeatedByTheClient(t *testing.T) {
 	}
 	for i, least := range []int{1, 2, 1} { // the third is in the next hour
 		b, err := repeating.CountRefreshes(t.Context(), "whatnot", connection.Outcomes{Refreshes: 1}, epoch.Add(time.Duration(i/2)*time.Hour))
-		if err != nil || b.ThisHour.Refreshes < least {
+		if err != nil || b.Hour.This.Refreshes < least {
 			t.Errorf("CountRefreshes = %+v, %v, want at least %d", b, err, least)
 		}
 	}

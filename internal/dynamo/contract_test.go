@@ -331,16 +331,21 @@ func TestAProvidersRowIsWhatPeopleExpect(t *testing.T) {
 		t.Fatalf("GetItem: %v", err)
 	}
 	check(t, out.Item, item{
-		"id":                  &s{Value: "provider#whatnot"},
-		"open_until":          &n{Value: "1760000030"},
-		"opened":              &n{Value: "1"},
-		"reason":              &s{Value: "outage"},
-		"counted_hour":        &n{Value: "488889"},
-		"refreshes":           &n{Value: "5"},
-		"invalid_grants":      &n{Value: "0"},
-		"last_refreshes":      &n{Value: "7"},
-		"last_invalid_grants": &n{Value: "1"},
-		"free_at":             &n{Value: "1760000001001"},
+		"id":                         &s{Value: "provider#whatnot"},
+		"open_until":                 &n{Value: "1760000030"},
+		"opened":                     &n{Value: "1"},
+		"reason":                     &s{Value: "outage"},
+		"hour_number":                &n{Value: "488889"},
+		"hour_refreshes":             &n{Value: "5"},
+		"hour_invalid_grants":        &n{Value: "0"},
+		"hour_last_refreshes":        &n{Value: "7"},
+		"hour_last_invalid_grants":   &n{Value: "1"},
+		"recent_number":              &n{Value: "5866678"},
+		"recent_refreshes":           &n{Value: "5"},
+		"recent_invalid_grants":      &n{Value: "0"},
+		"recent_last_refreshes":      &n{Value: "0"},
+		"recent_last_invalid_grants": &n{Value: "0"},
+		"free_at":                    &n{Value: "1760000001001"},
 	})
 }
 
@@ -349,13 +354,13 @@ func TestAProvidersRowOfAnotherTypeIsAnError(t *testing.T) {
 	_, err := st.API.UpdateItem(t.Context(), &dynamodb.UpdateItemInput{
 		TableName:                 &st.StateTable,
 		Key:                       item{"id": &s{Value: "provider#whatnot"}},
-		UpdateExpression:          aws.String("SET refreshes = :text"),
+		UpdateExpression:          aws.String("SET hour_refreshes = :text"),
 		ExpressionAttributeValues: item{":text": &s{Value: "4242"}},
 	})
 	if err != nil {
 		t.Fatalf("UpdateItem: %v", err)
 	}
-	if _, err := st.GetBreaker(t.Context(), "whatnot"); err == nil || !strings.Contains(err.Error(), "whatnot: attribute refreshes is S, not N") {
+	if _, err := st.GetBreaker(t.Context(), "whatnot"); err == nil || !strings.Contains(err.Error(), "whatnot: attribute hour_refreshes is S, not N") {
 		t.Errorf("err = %v, want one that names provider and attribute", err)
 	}
 }

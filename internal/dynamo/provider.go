@@ -37,61 +37,80 @@ func (s *Store) SetBreaker(ctx context.Context, provider string, b connection.Br
 	return s.changeState(ctx, "set the breaker of "+provider, providerID(provider), update, "", values)
 }
 
-// CountRefreshes adds o to the counts of a provider in the clock hour of now,
-// and returns the breaker as it is then.
+// countTries is how often a count is tried against others that begin a span.
+const countTries = 5
+
+// CountRefreshes adds o to the counts of a provider and returns the breaker as
+// it is then.
 //
-// Within the hour that is one call. The first of an hour moves the counts of
-// the hour before, and the first after an idle hour clears them; both are told
-// from others by their conditions alone, so no count is lost to a race.
+// Within the spans that are counted that is one call. The first count of a new
+// span reads the row and writes it on condition that it is as it was read, so no
+// count is lost to a race.
 func (s *Store) CountRefreshes(ctx context.Context, provider string, o connection.Outcomes, now time.Time) (connection.Breaker, error) {
-	const begin = " invalid_grants = :invalid_grants, refreshes = :refreshes, counted_hour = :hour"
-	hour := connection.Breaker{}.Count(o, now).Hour
-	counts := item{":refreshes": number(int64(o.Refreshes)), ":invalid_grants": number(int64(o.InvalidGrants))}
-	steps := []struct {
-		update, condition string
-		values            item
-	}{
-		{"ADD refreshes :refreshes, invalid_grants :invalid_grants", "counted_hour >= :hour", item{":hour": number(hour)}},
-		{
-			"SET last_refreshes = refreshes, last_invalid_grants = invalid_grants," + begin, "counted_hour = :before",
-			item{":hour": number(hour), ":before": number(hour - 1)},
-		},
-		{
-			"SET last_refreshes = :zero, last_invalid_grants = :zero," + begin,
-			"attribute_not_exists(counted_hour) OR counted_hour < :before",
-			item{":hour": number(hour), ":before": number(hour - 1), ":zero": number(0)},
-		},
-	}
-	var row item
-	var err error
-	for range 3 { // hours go up, so the third time the first step applies
-		for _, step := range steps {
-			for name, v := range counts {
-				step.values[name] = v
-			}
-			row, err = s.updateState(ctx, "count refreshes of "+provider, providerID(provider), step.update, step.condition, step.values)
-			if err == nil {
-				return readBreaker(provider, row)
-			}
-			if !errors.Is(err, connection.ErrConflict) {
-				return connection.Breaker{}, err
-			}
+	doing, id := "count refreshes of "+provider, providerID(provider)
+	spans := connection.Breaker{}.Count(o, now)
+	for tries := 1; ; tries++ {
+		row, err := s.updateState(ctx, doing, id,
+			"ADD hour_refreshes :refreshes, hour_invalid_grants :refused, recent_refreshes :refreshes, recent_invalid_grants :refused",
+			"hour_number >= :hour AND recent_number >= :recent",
+			item{
+				":refreshes": number(int64(o.Refreshes)), ":refused": number(int64(o.InvalidGrants)),
+				":hour": number(spans.Hour.Number), ":recent": number(spans.Recent.Number),
+			})
+		if errors.Is(err, connection.ErrConflict) {
+			row, err = s.beginSpan(ctx, doing, provider, o, now)
+		}
+		switch {
+		case err == nil:
+			return readBreaker(provider, row)
+		case !errors.Is(err, connection.ErrConflict) || tries == countTries:
+			return connection.Breaker{}, err
 		}
 	}
-	return connection.Breaker{}, err
+}
+
+// beginSpan counts o in a span that nothing was counted in before. It is
+// connection.ErrConflict where somebody has counted meanwhile.
+func (s *Store) beginSpan(ctx context.Context, doing, provider string, o connection.Outcomes, now time.Time) (item, error) {
+	old, err := s.GetBreaker(ctx, provider)
+	if err != nil {
+		return nil, err
+	}
+	counted := old.Count(o, now)
+	update, values := expression(append(window("hour", counted.Hour), window("recent", counted.Recent)...))
+	condition := "attribute_not_exists(recent_number)"
+	if old.Recent.Number != 0 {
+		condition = "recent_number = :read AND recent_refreshes = :read_refreshes AND recent_invalid_grants = :read_refused"
+		values[":read"] = number(old.Recent.Number)
+		values[":read_refreshes"] = number(int64(old.Recent.This.Refreshes))
+		values[":read_refused"] = number(int64(old.Recent.This.InvalidGrants))
+	}
+	return s.updateState(ctx, doing, providerID(provider), update, condition, values)
+}
+
+// window returns the attributes of a window.
+func window(name string, w connection.Window) []attribute {
+	return []attribute{
+		{name + "_number", number(w.Number)},
+		{name + "_refreshes", number(int64(w.This.Refreshes))},
+		{name + "_invalid_grants", number(int64(w.This.InvalidGrants))},
+		{name + "_last_refreshes", number(int64(w.Last.Refreshes))},
+		{name + "_last_invalid_grants", number(int64(w.Last.InvalidGrants))},
+	}
 }
 
 // readBreaker reads the row of a provider.
 func readBreaker(provider string, row item) (connection.Breaker, error) {
 	r := newReader(row)
-	count := func(name string) int { return int(r.number(name)) }
+	outcomes := func(name string) connection.Outcomes {
+		return connection.Outcomes{Refreshes: int(r.number(name + "_refreshes")), InvalidGrants: int(r.number(name + "_invalid_grants"))}
+	}
+	window := func(name string) connection.Window {
+		return connection.Window{Number: r.number(name + "_number"), This: outcomes(name), Last: outcomes(name + "_last")}
+	}
 	b := connection.Breaker{
-		OpenUntil: r.at("open_until"),
-		Opened:    count("opened"),
-		Reason:    r.text("reason"),
-		Hour:      r.number("counted_hour"),
-		ThisHour:  connection.Outcomes{Refreshes: count("refreshes"), InvalidGrants: count("invalid_grants")},
-		LastHour:  connection.Outcomes{Refreshes: count("last_refreshes"), InvalidGrants: count("last_invalid_grants")},
+		OpenUntil: r.at("open_until"), Opened: int(r.number("opened")), Reason: r.text("reason"),
+		Hour: window("hour"), Recent: window("recent"),
 	}
 	if *r.err != nil {
 		return connection.Breaker{}, fmt.Errorf("read the breaker of %s: %w", provider, *r.err)

@@ -503,8 +503,8 @@ func TestAnswersAreCounted(t *testing.T) {
 		}
 		s.minute(t)
 		b, _ := s.store.GetBreaker(t.Context(), "acme")
-		if b.ThisHour != (connection.Outcomes{Refreshes: 80}) || s.store.Calls()["CountRefreshes"] != 1 {
-			t.Errorf("counted %+v in %d writes, want 80 in one", b.ThisHour, s.store.Calls()["CountRefreshes"])
+		if b.Hour.This != (connection.Outcomes{Refreshes: 80}) || s.store.Calls()["CountRefreshes"] != 1 {
+			t.Errorf("counted %+v in %d writes, want 80 in one", b.Hour.This, s.store.Calls()["CountRefreshes"])
 		}
 	})
 }
