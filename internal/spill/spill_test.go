@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -218,7 +219,7 @@ func TestAnotherTryOverwritesNothingNewer(t *testing.T) {
 					t.Fatal(err)
 				}
 				c.RequestID = "request"
-				store, kept, tries := new(connectiontest.Memory), new(connectiontest.Spill), 0
+				store, kept, tried := new(connectiontest.Memory), new(connectiontest.Spill), new(atomic.Bool)
 				if !applies { // an older grant, which the others work on
 					old := c
 					old.RequestID, old.ConnectedAt = "older", c.ConnectedAt.Add(-time.Hour)
@@ -227,10 +228,9 @@ func TestAnotherTryOverwritesNothingNewer(t *testing.T) {
 					}
 				}
 				store.OnWrite = func(op string, _ any) (bool, error) {
-					if op != "Connect" || tries > 0 {
+					if op != "Connect" || tried.Swap(true) {
 						return true, nil
 					}
-					tries++
 					if !applies {
 						tt.meant(t, store, c)
 					}
