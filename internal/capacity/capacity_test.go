@@ -108,13 +108,29 @@ func TestAProviderThatHangsStarvesNoOther(t *testing.T) {
 	}
 }
 
+// A provider that refuses every grant for half an hour, as after a mistake of
+// its own, asks nobody to connect again: the two strikes are not believed.
+func TestAProviderThatRefusesEverybodyIsNotBelieved(t *testing.T) {
+	s := named(t, "1 million, every grant refused for half an hour")
+	for _, n := range []int{2_000, 100_000} {
+		s.Providers[0].Connections = n
+		f := simulate(t, s).Fares[0]
+		if f.Marked != 0 || f.Mass == 0 || f.Expired != 0 {
+			t.Errorf("%d connections: %d marked, %d refusals not believed, %d expired at the end", n, f.Marked, f.Mass, f.Expired)
+		}
+	}
+}
+
 // What was connected all at once is not due all at once.
 func TestAnImportIsSpread(t *testing.T) {
 	s := named(t, "100 thousand, connected within ten minutes")
 	s.Import = time.Second
-	f := simulate(t, s).Fares[0]
-	if f.OnTime() != 1 || f.Late != 0 {
+	r := simulate(t, s)
+	if f := r.Fares[0]; f.OnTime() != 1 || f.Late != 0 {
 		t.Errorf("%v on time, %d late", f.OnTime(), f.Late)
+	}
+	if r.Backlog > 60_000 {
+		t.Errorf("%v of %v are due at once", r.Backlog, s.connections())
 	}
 }
 

@@ -49,6 +49,17 @@ func (q *queue) advance(conns []conn, now time.Duration) int {
 	return q.ready
 }
 
+// size returns how many connections wait in q.
+func (q *queue) size(conns []conn) int {
+	n := 0
+	for _, first := range q.first {
+		for i := first; i != 0; i = conns[i-1].next {
+			n++
+		}
+	}
+	return n
+}
+
 // oldest returns the second of the first bucket that is filled, if that is not
 // after now.
 func (q *queue) oldest(now int32) (int32, bool) {

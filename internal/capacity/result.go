@@ -113,7 +113,12 @@ func (s *simulation) fare(t *tenant) Fare {
 		case c.expires < seconds(s.Length):
 			f.Expired++
 		}
-		f.Waiting++
+		if c.due > seconds(s.Length) {
+			f.Waiting++
+		}
+	}
+	for _, q := range t.queues {
+		f.Waiting += q.size(t.conns)
 	}
 	for _, o := range t.Outages {
 		f.CatchUp = max(f.CatchUp, t.LastBehind-o.To)

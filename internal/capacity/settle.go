@@ -119,6 +119,7 @@ func (s *simulation) succeed(l *lane, i int32) {
 	l.Refreshed++
 	l.Commits++
 	wait, overdue := s.now-time.Duration(c.wanted)*time.Second, s.now-time.Duration(c.expires)*time.Second
+	l.Waited += wait.Seconds()
 	l.Wait, l.Overdue = max(l.Wait, wait), max(l.Overdue, overdue)
 	if overdue > 0 {
 		l.Late++

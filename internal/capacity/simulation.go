@@ -55,6 +55,7 @@ type Counts struct {
 	Openings  int // of the breaker, for longer than a run waits
 	Late      int // refreshed after the access token had expired
 
+	Waited     float64       // seconds from due to refreshed, of all together
 	Wait       time.Duration // the longest from due to refreshed
 	Overdue    time.Duration // the longest from expired to refreshed
 	LastBehind time.Duration // when the last one was refreshed that had been due for longer than patience
