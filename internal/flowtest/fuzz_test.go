@@ -83,8 +83,14 @@ type stage struct {
 	*deployment
 	player  *player
 	keys    seal.Keys
-	renewed []connection.Key
+	renewed []connection.Key // guarded by mu: a sweep has a lane for each provider
 	printed bytes.Buffer
+}
+
+func (s *stage) renew(k connection.Key) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.renewed = append(s.renewed, k)
 }
 
 func newStage(t testing.TB) *stage {
@@ -104,12 +110,12 @@ func newStage(t testing.TB) *stage {
 	s.callback.Tokens, s.callback.Log, s.callback.PublicURL = s.player, log, publicURL
 	s.connections.Tokens, s.connections.Log = s.player, log
 	s.connections.Renew = func(_ context.Context, k connection.Key, _ int64) error {
-		s.renewed = append(s.renewed, k)
+		s.renew(k)
 		return nil
 	}
 	s.refresh.Log, s.refresh.Concurrency = log, 1
 	s.refresh.Renew = func(_ context.Context, k connection.Key, _ int64) (refresh.Report, error) {
-		s.renewed = append(s.renewed, k)
+		s.renew(k)
 		return refresh.Report{Result: refresh.Refreshed}, nil
 	}
 	return s
