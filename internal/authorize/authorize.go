@@ -72,6 +72,7 @@ type order struct {
 var (
 	errUnknownProvider = errors.New("unknown provider")
 	errMethod          = errors.New("method not allowed")
+	errEmbedded        = errors.New("not asked for by a window")
 	errTicket          = errors.New("no valid ticket")
 	errBadRequest      = errors.New("bad request")
 )
@@ -98,6 +99,9 @@ func (h *Handler) start(ctx context.Context, req web.Request, readErr error) (we
 	}
 	if readErr != nil {
 		return web.Response{}, fmt.Errorf("%w: %w", errBadRequest, readErr)
+	}
+	if req.Embedded {
+		return web.Response{}, errEmbedded
 	}
 	o, err := h.order(ctx, req)
 	if err != nil {
@@ -235,6 +239,8 @@ func textFor(err error) web.Text {
 		return web.UnknownProvider
 	case errors.Is(err, errMethod):
 		return web.MethodNotAllowed.Allowing(http.MethodGet)
+	case errors.Is(err, errEmbedded):
+		return web.NotAWindow
 	case errors.Is(err, errTicket):
 		return web.LinkInvalid
 	case errors.Is(err, errBadRequest):

@@ -82,6 +82,9 @@ func TestStatuses(t *testing.T) {
 	}
 	query := func(q string) func(*world, event) { return func(_ *world, ev event) { ev.RawQueryString = q } }
 	add := func(q string) func(*world, event) { return func(_ *world, ev event) { ev.RawQueryString += "&" + q } }
+	header := func(name, value string) func(*world, event) {
+		return func(_ *world, ev event) { ev.Headers[name] = value }
+	}
 	provider := func(id string) func(*world, event) {
 		return func(_ *world, ev event) { ev.PathParameters["provider"] = id }
 	}
@@ -111,6 +114,9 @@ func TestStatuses(t *testing.T) {
 		{"bad encoding", add("a=%zz"), 400, "bad-request"},
 		{"no UTF-8", add("a=%ff"), 400, "bad-request"},
 		{"a query of 9 kB", add("a=" + strings.Repeat("x", 9000)), 400, "bad-request"},
+		{"a prefetch", header("sec-purpose", "prefetch;prerender"), 400, "bad-request"},
+		{"a frame", header("sec-fetch-dest", "iframe"), 403, "not-a-window"},
+		{"a fetch", header("sec-fetch-dest", "empty"), 403, "not-a-window"},
 		{"300 parameters", add(strings.Join(slices.Collect(numbered(300)), "&")), 400, "bad-request"},
 		{"client credentials out of reach", func(w *world, _ event) { w.vault.clientErr = down }, 503, "unavailable"},
 		{"ticket keys out of reach", func(w *world, _ event) { w.vault.connectErr = down }, 503, "unavailable"},

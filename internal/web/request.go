@@ -30,12 +30,19 @@ type Request struct {
 	WantsJSON bool
 	Reference string // finds the log line of this request
 	HasQuery  bool
+
+	// Embedded says that the answer is for a frame, an image, a script or a
+	// fetch, and not for a window (Fetch Metadata, section 2.1). A browser that
+	// does not tell is believed.
+	Embedded bool
 }
 
 // Read reads ev. The parameters are those of the query, or of the form if the
 // request is a POST. A parameter that comes twice is an error, since payload
 // 2.0 joins repeated ones with commas and nobody could tell (RFC 6749 section
-// 3.1). The Request is usable for an answer even where there is an error.
+// 3.1). So is what a browser fetches ahead (Fetch, section 3.8): nobody has
+// opened it yet, and a browser throws a refusal away. The Request is usable for
+// an answer even where there is an error.
 func Read(ev events.APIGatewayV2HTTPRequest) (Request, error) {
 	r := Request{
 		Method:    ev.RequestContext.HTTP.Method,
@@ -46,8 +53,14 @@ func Read(ev events.APIGatewayV2HTTPRequest) (Request, error) {
 		Cookies:   cookies(ev.Cookies),
 		HasQuery:  ev.RawQueryString != "",
 	}
+	if dest := ev.Headers["sec-fetch-dest"]; dest != "" && dest != "document" {
+		r.Embedded = true
+	}
 	if r.Provider == "" {
 		r.Provider = ev.RawPath[strings.LastIndex(ev.RawPath, "/")+1:]
+	}
+	if strings.Contains(ev.Headers["sec-purpose"], "prefetch") {
+		return r, errors.New("a browser fetches it ahead, and nobody has opened it")
 	}
 	if len(ev.RawQueryString) > maxQuery {
 		return r, fmt.Errorf("the query is longer than %d bytes", maxQuery)

@@ -62,6 +62,19 @@ func TestReadTakesTheProviderFromThePath(t *testing.T) {
 	}
 }
 
+func TestReadTellsAWindowFromWhatIsEmbedded(t *testing.T) {
+	for dest, want := range map[string]bool{"": false, "document": false, "iframe": true, "image": true, "script": true, "empty": true} {
+		r, err := Read(with(get(t, ""), func(ev *events.APIGatewayV2HTTPRequest) { ev.Headers["sec-fetch-dest"] = dest }))
+		if err != nil || r.Embedded != want {
+			t.Errorf("sec-fetch-dest %q: embedded is %v, %v", dest, r.Embedded, err)
+		}
+	}
+	r, err := Read(with(get(t, ""), func(ev *events.APIGatewayV2HTTPRequest) { delete(ev.Headers, "sec-fetch-dest") }))
+	if err != nil || r.Embedded {
+		t.Errorf("a browser that does not tell: embedded is %v, %v", r.Embedded, err)
+	}
+}
+
 // A canary stands in each of these requests, and in none of the errors.
 const canary = "c4nary-in-a-request"
 
@@ -100,6 +113,8 @@ func TestReadIsStrict(t *testing.T) {
 		}), map[string]string{"a": "1"}},
 		{"a body that is no form", with(post(t, `{"a":"`+canary+`"}`), func(ev *events.APIGatewayV2HTTPRequest) { ev.Headers["content-type"] = "application/json" }), nil},
 		{"a body without a type", with(post(t, "a=1"), func(ev *events.APIGatewayV2HTTPRequest) { delete(ev.Headers, "content-type") }), nil},
+		{"a prefetch", with(get(t, "a="+canary), func(ev *events.APIGatewayV2HTTPRequest) { ev.Headers["sec-purpose"] = "prefetch" }), nil},
+		{"a prerender", with(get(t, "a="+canary), func(ev *events.APIGatewayV2HTTPRequest) { ev.Headers["sec-purpose"] = "prefetch;prerender" }), nil},
 		{"a form takes nothing from the query", with(post(t, "a=1"), func(ev *events.APIGatewayV2HTTPRequest) { ev.RawQueryString = "b=2" }), map[string]string{"a": "1"}},
 	}
 	for _, tt := range tests {

@@ -23,6 +23,8 @@ var (
 		Detail: "Open the link in a browser."}
 	BadRequest = Text{Status: http.StatusBadRequest, Type: "bad-request", Title: "This link is not complete",
 		Detail: "A part of the link is missing, repeated, too long or not allowed. Go back to the application and start again from there."}
+	NotAWindow = Text{Status: http.StatusForbidden, Type: "not-a-window", Title: "Please open this in a window of its own",
+		Detail: "A link to connect an account works in a window or tab alone, not inside of another page. Go back to the application and open it from there."}
 	LinkInvalid = Text{Status: http.StatusForbidden, Type: "ticket-invalid", Title: "This link does not work",
 		Detail: "The link is incomplete, expired or made for something else. Go back to the application and ask for a new one."}
 	LinkUsed = Text{Status: http.StatusForbidden, Type: "ticket-used", Title: "This link has been used",
