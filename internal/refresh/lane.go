@@ -44,6 +44,7 @@ type lane struct {
 	limit, permits, hired, working int // of refreshes at the same time; of workers
 
 	breaker, stored connection.Breaker // as it is, as the store has it
+	heard           time.Time          // the latest beginning of a refresh that the provider answered
 	rate            float64            // token requests a second; 0: no limit
 	lot             lot
 
@@ -99,8 +100,9 @@ func (l *lane) hire(ctx context.Context) {
 	for ; l.hired < l.permits; l.hired++ {
 		l.workers.Go(func() {
 			for k, ok := l.take(ctx); ok; k, ok = l.take(ctx) {
+				began := l.Now()
 				report, err := l.Renew(ctx, k, 0)
-				l.done(ctx, report, err)
+				l.done(ctx, began, report, err)
 			}
 		})
 	}
@@ -224,8 +226,9 @@ func (l *lane) waitUntil(t, now time.Time) {
 	l.change.Wait()
 }
 
-// done counts the outcome of one refresh and draws the conclusions.
-func (l *lane) done(ctx context.Context, report Report, err error) {
+// done counts the outcome of a refresh that began at a time, and draws the
+// conclusions.
+func (l *lane) done(ctx context.Context, began time.Time, report Report, err error) {
 	s, pause := signal(report, err)
 	l.mu.Lock()
 	l.working--
@@ -245,7 +248,16 @@ func (l *lane) done(ctx context.Context, report Report, err error) {
 	if answered(s, err) {
 		l.answers++
 	}
-	l.conclude(ctx, s, pause, err)
+	switch {
+	case s == connection.NoAnswer && began.Before(l.heard):
+		// One that hangs ends long after others that began later were answered:
+		// it tells nothing of how the provider is now.
+	case s != connection.NoSignal:
+		if s != connection.NoAnswer && began.After(l.heard) {
+			l.heard = began
+		}
+		l.conclude(ctx, s, pause, err)
+	}
 	count := l.answers >= countEvery
 	l.change.Broadcast()
 	l.mu.Unlock()

@@ -294,6 +294,55 @@ func TestAnOutageMeetsFewConnections(t *testing.T) {
 
 // Only what the provider does opens its breaker, and only where it would meet
 // each of its connections.
+// Some requests are never answered, at the best of providers. They end long
+// after the others, together.
+func TestAFewThatHangAreNoOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		s.index.add("4.0", "acme", 1000)
+		s.answer = func(ctx context.Context, k connection.Key) (Report, error) {
+			if n, _ := strconv.Atoi(k.ConnectionID[len("4.0_"):]); n%50 == 0 && n < 900 {
+				<-time.After(30 * time.Second)
+				return fails(&oauth.Error{Reason: "no answer"})(ctx, k)
+			}
+			return takes(300 * time.Millisecond)(ctx, k)
+		}
+		if got := s.minute(t); got != (Summary{Due: 1000, Refreshed: 982, Failed: 18}) {
+			t.Errorf("sweep = %+v", got)
+		}
+		if b, _ := s.store.GetBreaker(t.Context(), "acme"); b != (connection.Breaker{Hour: b.Hour, Recent: b.Recent}) {
+			t.Errorf("breaker = %+v, want it closed", b)
+		}
+	})
+}
+
+// All that is under way when a provider falls silent tells so, at once: no other
+// takes the place of one of these.
+func TestAnOutageInTheMiddleOfARunIsSeen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		s.index.add("4.0", "acme", 5000)
+		begin := time.Now()
+		s.answer = func(ctx context.Context, k connection.Key) (Report, error) {
+			if time.Since(begin) < 2*time.Second {
+				<-time.After(300 * time.Millisecond)
+				if time.Since(begin) < 2*time.Second {
+					return Report{Result: Refreshed}, nil
+				}
+			}
+			<-time.After(10 * time.Second)
+			return fails(&oauth.Error{Reason: "no answer"})(ctx, k)
+		}
+		got := s.minute(t)
+		if got.Refreshed < 100 || got.Failed > 5+s.Concurrency {
+			t.Errorf("sweep = %+v, want no more failures than were under way, and a few", got)
+		}
+		if b, _ := s.store.GetBreaker(t.Context(), "acme"); b.Reason != connection.Outage {
+			t.Errorf("breaker = %+v, want it open", b)
+		}
+	})
+}
+
 func TestOtherFailuresOpenNothing(t *testing.T) {
 	for name, err := range map[string]error{
 		"the store":                 errors.New("throttled"),

@@ -16,6 +16,7 @@ const (
 	lotMost  = 50              // requests in a slice
 	lotTime  = 5 * time.Second // that a slice takes, at most, where it is for more than one
 	lateness = 10 * time.Millisecond
+	headroom = 0.97 // of the rate is used, so that who comes late does not exceed it
 )
 
 // A lot is a reserved slice of a provider's time. The zero lot is used up.
@@ -60,7 +61,7 @@ func (l *lane) pace(ctx context.Context, now time.Time) {
 	}
 	last := l.lastStart(ctx)
 	n := lotSize(l.rate, len(l.queue), last.Sub(now))
-	d := time.Duration(math.Ceil(float64(n)/l.rate*1000)) * time.Millisecond
+	d := time.Duration(math.Ceil(float64(n)/(headroom*l.rate)*1000)) * time.Millisecond
 	l.lot = lot{asking: true}
 	l.mu.Unlock()
 	start, err := l.Providers.ReserveTime(ctx, l.provider, d, now, last)

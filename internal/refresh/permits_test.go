@@ -54,7 +54,7 @@ func TestWorkersShareARate(t *testing.T) {
 					t.Errorf("%d writes for %d requests, want at most %d", n, len(s.started), tt.writes)
 				}
 				checkRate(t, s.started, tt.rate)
-				ideal := time.Duration(float64(3*tt.perWorker+tt.spare) / tt.rate * float64(time.Second))
+				ideal := time.Duration(float64(3*tt.perWorker+tt.spare) / (headroom * tt.rate) * float64(time.Second))
 				if took := time.Since(begin); took > ideal+time.Second {
 					t.Errorf("it took %v, want about %v", took, ideal)
 				}
@@ -66,7 +66,7 @@ func TestWorkersShareARate(t *testing.T) {
 // checkRate fails t where more requests began in some window than rate allows.
 func checkRate(t *testing.T, calls []call, rate float64) {
 	t.Helper()
-	window := max(time.Second, time.Duration(float64(time.Second)/rate)) - lateness
+	window := max(time.Second, time.Duration(float64(time.Second)/rate))
 	for i, c := range calls {
 		n := 0
 		for _, d := range calls[i:] {
