@@ -101,6 +101,11 @@ func newStage(t testing.TB) *stage {
 		s.manager.documents["p/"+p.ID] = `{"client_id":"client","client_secret":"c4nary-client-secret"}`
 	}
 	s.manager.documents["p/whisk"] = `{"client_id":"client","client_secret":"c4nary-client-secret","response_type":"token"}`
+	for _, p := range providers.All() { // now, since lanes read at once and the manager counts
+		if _, err := s.callback.Secrets.Client(t.Context(), p.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
 	var err error
 	if s.keys, err = seal.ParseKeys([]byte(s.manager.documents["seal"])); err != nil {
 		t.Fatal(err)
