@@ -49,6 +49,7 @@ func describe(w io.Writer, now time.Time, v connections.View) error {
 	line("Access token", left(v, now))
 	line("Expires", date(v.ExpiresAt))
 	line("Scopes", strings.Join(v.Scopes, " "))
+	line("Not granted", strings.Join(v.ScopesMissing, " "))
 	line("Account", account(v))
 	line("Account ID", v.AccountID)
 	for _, name := range slices.Sorted(maps.Keys(v.Metadata)) {

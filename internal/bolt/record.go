@@ -37,6 +37,7 @@ type record struct {
 	TokenType          string   `json:"token_type,omitempty"`
 	ExpiresAt          seconds  `json:"expires_at,omitempty"`
 	Scopes             []string `json:"scopes,omitempty"`
+	ScopesMissing      []string `json:"scopes_missing,omitempty"`
 	SealedRefreshToken []byte   `json:"refresh_token_sealed,omitempty"`
 	RefreshExpiresAt   seconds  `json:"refresh_expires_at,omitempty"`
 
@@ -82,6 +83,7 @@ func recordOf(c connection.Connection) record {
 		TokenType:          c.TokenType,
 		ExpiresAt:          secondsOf(c.ExpiresAt),
 		Scopes:             slices.Compact(slices.Sorted(slices.Values(c.Scopes))),
+		ScopesMissing:      slices.Compact(slices.Sorted(slices.Values(c.ScopesMissing))),
 		SealedRefreshToken: c.SealedRefreshToken,
 		RefreshExpiresAt:   secondsOf(c.RefreshExpiresAt),
 		AccountID:          c.Account.ID,
@@ -122,6 +124,7 @@ func (r record) connection() connection.Connection {
 		TokenType:          r.TokenType,
 		ExpiresAt:          r.ExpiresAt.time(),
 		Scopes:             r.Scopes,
+		ScopesMissing:      r.ScopesMissing,
 		SealedRefreshToken: r.SealedRefreshToken,
 		RefreshExpiresAt:   r.RefreshExpiresAt.time(),
 		Account:            oauth.Account{ID: r.AccountID, Label: r.AccountLabel},

@@ -82,9 +82,12 @@ func (s *Store) Defer(ctx context.Context, c connection.Connection) error {
 }
 
 // Connect stores a new grant and returns the connection as it was, or the zero
-// Connection.
+// Connection. It is connection.ErrConflict where that is of another account.
 func (s *Store) Connect(ctx context.Context, c connection.Connection) (connection.Connection, error) {
 	return s.change(ctx, "connect", c.Key, func(old connection.Connection) (connection.Connection, error) {
+		if !old.TakesAccount(c.Account.ID, c.AnyAccount) {
+			return old, connection.ErrConflict
+		}
 		return newGrant(old, c), nil
 	})
 }

@@ -23,8 +23,15 @@ const wholeTime = 20 * time.Second
 // An ending is how a callback ends: by the outcome of its authorization request,
 // or by the handle under which the host completes it.
 type ending struct {
-	outcome connection.Outcome
-	handle  string
+	outcome  connection.Outcome
+	code     string // why it failed
+	narrowed bool   // connected, with fewer scopes than were asked for
+	handle   string
+}
+
+// connected returns the ending of a connection that was made.
+func connected(c connection.Connection) ending {
+	return ending{outcome: connection.Connected, narrowed: len(c.ScopesMissing) > 0}
 }
 
 // end turns the provider's answer into the ending of ar. Its error is a
@@ -59,11 +66,11 @@ func (h *Handler) end(ctx context.Context, p providers.Provider, req web.Request
 		h.Log.InfoContext(ctx, "answer held for the host", "provider", p.ID, "connection_id", ar.Key.ConnectionID, "reference", req.Reference)
 		return handleOf(keys, record)
 	}
-	_, err = h.completer(req).Complete(ctx, client, keys, answer)
+	c, err := h.completer(req).Complete(ctx, client, keys, answer)
 	if failure := new(completion.Failure); errors.As(err, &failure) {
-		return ending{outcome: connection.Failed}, nil
+		return ending{outcome: connection.Failed, code: failure.Code}, nil
 	}
-	return ending{outcome: connection.Connected}, err
+	return connected(c), err
 }
 
 // completer returns what completes at once, whose log lines req's reference
@@ -116,14 +123,14 @@ func (h *Handler) firstEnding(ctx context.Context, record connection.Request, ke
 	case first.Code == completion.CodeNotConfigured:
 		return ending{}, errNotConfigured
 	case first.Outcome != connection.Pending:
-		return ending{outcome: first.Outcome}, nil
+		return ending{outcome: first.Outcome, code: first.Code}, nil
 	}
 	c, err := h.History.Get(ctx, record.Key)
 	switch {
 	case err != nil && !errors.Is(err, connection.ErrNotFound):
 		return ending{}, fmt.Errorf("look up connection: %w", err)
 	case c.RequestID == record.State:
-		return ending{outcome: connection.Connected}, nil
+		return connected(c), nil
 	case first.Code == completion.CodeKept:
 		return ending{}, completion.ErrKept
 	}

@@ -254,6 +254,10 @@ func (p *provider) Exchange(ctx context.Context, _ oauth.Client, r oauth.Authori
 	return oauth.TokenSet{AccessToken: "c4nary-access", TokenType: "Bearer", RefreshToken: "c4nary-refresh", IssuedAt: time.Now()}, nil
 }
 
+func (p *provider) Revoke(context.Context, oauth.Client, oauth.Secret, oauth.Secret) error {
+	panic("nothing is to be revoked")
+}
+
 func (p *provider) Account(ctx context.Context, _ oauth.Client, _ oauth.Secret) (oauth.Account, error) {
 	if p.account != nil {
 		return p.account(ctx)

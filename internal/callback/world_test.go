@@ -2,6 +2,7 @@ package callback
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/hex"
@@ -70,6 +71,7 @@ type world struct {
 	store   *connectiontest.Memory
 	base    string // of the simulator
 	now     time.Time
+	user    string // at the provider; "": ada
 	printed bytes.Buffer
 }
 
@@ -174,7 +176,7 @@ func (w *world) location(f flow) string {
 // URL that the browser is sent back to.
 func (w *world) decide(location, action string) *url.URL {
 	w.t.Helper()
-	form := url.Values{"action": {"login"}, "username": {"ada"}, "password": {"any"}}
+	form := url.Values{"action": {"login"}, "username": {cmp.Or(w.user, "ada")}, "password": {"any"}}
 	if strings.Contains(location, "Login.aspx") { // WHCC: the login is the approval
 		if action == "deny" {
 			form = url.Values{"action": {"deny"}}

@@ -82,13 +82,20 @@ func (a Answer) tokens(client oauth.Client) (oauth.TokenSet, error) {
 
 // obtain returns the grant that a stands for. A code is sent once.
 func (c *Completer) obtain(ctx context.Context, client oauth.Client, a Answer) (oauth.TokenSet, error) {
-	code, ok := a.Params["code"]
-	if !ok {
-		return a.tokens(client)
+	var tokens oauth.TokenSet
+	var err error
+	if code, ok := a.Params["code"]; ok {
+		tokens, err = oauth.WithCredentials(ctx, c.Credentials, client, func(client oauth.Client) (oauth.TokenSet, error) {
+			return c.Tokens.Exchange(ctx, client, a.Request.OAuth(), code)
+		})
+	} else {
+		tokens, err = a.tokens(client)
 	}
-	return oauth.WithCredentials(ctx, c.Credentials, client, func(client oauth.Client) (oauth.TokenSet, error) {
-		return c.Tokens.Exchange(ctx, client, a.Request.OAuth(), code)
-	})
+	if tokens.Scopes == nil {
+		tokens.Scopes = client.Asked(a.Request.Scopes) // RFC 6749 section 5.1: as asked for
+	}
+	tokens.Asked = a.Request.Scopes
+	return tokens, err
 }
 
 // wire is the form of an Answer inside of a row. Values are bytes: a code need be

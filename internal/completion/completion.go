@@ -11,7 +11,6 @@ package completion
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -29,6 +28,9 @@ type Tokens interface {
 
 	// Account tells who an access token belongs to, as far as the provider does.
 	Account(ctx context.Context, c oauth.Client, accessToken oauth.Secret) (oauth.Account, error)
+
+	// Revoke ends a grant.
+	Revoke(ctx context.Context, c oauth.Client, accessToken, refreshToken oauth.Secret) error
 }
 
 // Requests records how an authorization request has ended. See the conformance
@@ -88,6 +90,8 @@ const (
 	CodeNotStored      = "not_stored"
 	CodeKept           = "kept"     // no failure: it is still to come
 	CodeMismatch       = "mismatch" // the host completed another connection by this handle
+	CodeAccountChanged = "account_changed"
+	CodeAccountUnknown = "account_unknown"
 )
 
 // What Complete reports beside a Failure.
@@ -123,66 +127,31 @@ func (c *Completer) Complete(ctx context.Context, client oauth.Client, keys seal
 	if client.ID != r.ClientID || client.Environment.Name != r.Environment {
 		return connection.Connection{}, c.failed(ctx, r, errClientChanged)
 	}
-	asking, cancel := c.asking(ctx)
-	defer cancel()
-	tokens, err := c.obtain(asking, client, a)
-	if err != nil {
-		return connection.Connection{}, c.failed(ctx, r, fmt.Errorf("exchange code with %s: %w", r.Key.Provider, err))
+	made, err := c.Connect(ctx, keys, Grant{
+		Key: r.Key, Client: client, RequestID: connection.StateID(r.State),
+		Obtain: func(ctx context.Context) (oauth.TokenSet, error) { return c.obtain(ctx, client, a) },
+	})
+	switch {
+	case errors.Is(err, ErrKept), errors.Is(err, ErrNotStored):
+		return made, c.notStored(ctx, r, err)
+	case err != nil:
+		return made, c.failed(ctx, r, err)
 	}
-	if tokens.Account == (oauth.Account{}) {
-		tokens.Account = c.account(asking, client, tokens.AccessToken)
-	}
-	made, place, err := c.store(ctx, client, r, keys, tokens)
-	if err != nil {
-		return connection.Connection{}, c.notStored(ctx, r, place, err)
-	}
-	c.Log.InfoContext(ctx, "connected", "provider", r.Key.Provider, "connection_id", r.Key.ConnectionID)
 	return made, nil
-}
-
-// account asks who the new grant belongs to. It is asked before the grant is
-// stored, in the one write that there is: with a new grant no older refresh
-// token waits for the first use of the access token. Not to know is no failure.
-func (c *Completer) account(ctx context.Context, client oauth.Client, token oauth.Secret) oauth.Account {
-	account, err := c.Tokens.Account(ctx, client, token)
-	if err != nil {
-		c.Log.WarnContext(ctx, "account not looked up", "provider", client.Provider.ID, "err", err)
-	}
-	return account
-}
-
-// store stores a new grant, and tries again for as long as there is time; while
-// the connection store does not take it, it is spilled.
-func (c *Completer) store(ctx context.Context, client oauth.Client, r authrequest.Request, keys seal.Keys, tokens oauth.TokenSet) (connection.Connection, spill.Place, error) {
-	if tokens.Scopes == nil {
-		tokens.Scopes = client.Asked(r.Scopes) // RFC 6749 section 5.1: as asked for
-	}
-	made, err := connection.New(r.Key, client, tokens, keys, c.Shards)
-	if err != nil {
-		return made, spill.Lost, err
-	}
-	made.RequestID = connection.StateID(r.State)
-	end, _ := ctx.Deadline() // there is one, by Finishing
-	keeper := spill.Keeper{Store: c.Spill, Random: c.Random, Log: c.Log}
-	place, err := keeper.KeepGrant(ctx, end, keys, made, tokens, c.Connections)
-	if err != nil {
-		return made, place, fmt.Errorf("store connection: %w", err)
-	}
-	return made, place, nil
 }
 
 // notStored records, as far as that goes in the little time left, that the
 // connection store did not take the grant. A reload must not wait for one that
 // no store has; one that is spilled is connected within minutes.
-func (c *Completer) notStored(ctx context.Context, r authrequest.Request, place spill.Place, cause error) error {
+func (c *Completer) notStored(ctx context.Context, r authrequest.Request, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTime/2)
 	defer cancel()
-	if place == spill.Spilled {
+	if errors.Is(cause, ErrKept) {
 		c.Record(ctx, r, connection.Pending, CodeKept)
-		return fmt.Errorf("%w: %w", ErrKept, cause)
+	} else {
+		c.Record(ctx, r, connection.Failed, CodeNotStored)
 	}
-	c.Record(ctx, r, connection.Failed, CodeNotStored)
-	return fmt.Errorf("%w: %w", ErrNotStored, cause)
+	return cause
 }
 
 // failed records that there is no connection, by cause. A wrong client secret is
@@ -201,7 +170,10 @@ func (c *Completer) failed(ctx context.Context, r authrequest.Request, cause err
 // failureCode returns the code under which a failure is recorded.
 func failureCode(err error) string {
 	var e *oauth.Error
+	var f *Failure
 	switch {
+	case errors.As(err, &f):
+		return f.Code
 	case errors.Is(err, errClientChanged):
 		return CodeClientChanged
 	case errors.As(err, &e) && e.Code != "":

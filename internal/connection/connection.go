@@ -41,6 +41,7 @@ type Connection struct {
 	TokenType          string
 	ExpiresAt          time.Time // of the access token; zero: the provider names no expiry
 	Scopes             []string
+	ScopesMissing      []string // asked for and not granted, or no longer
 	SealedRefreshToken []byte // internal/seal, for RefreshTokenPurpose
 	RefreshExpiresAt   time.Time
 
@@ -49,6 +50,10 @@ type Connection struct {
 	Environment string
 	ClientID    string
 	Issued      bool // by the client's own credentials, renewed by asking again
+
+	// AnyAccount says that a new grant may be of another account than the
+	// connection has had. It is not stored: see TakesAccount.
+	AnyAccount bool
 
 	Fence       int64 // goes up with every lease, connect and disconnect
 	StoredFence int64 // the fence at which the stored tokens were written
@@ -63,6 +68,14 @@ type Connection struct {
 	// RequestID is the authorization request that made this grant, so that a
 	// callback which is loaded again finds that it has succeeded.
 	RequestID string
+}
+
+// TakesAccount reports whether a new grant of the account with an ID, "" if it
+// is not known, may take the place of c's. A connection stays with its account
+// until it is disconnected, so that nobody's data is mixed with another's; with
+// anyAccount the client's secret says that this is meant.
+func (c Connection) TakesAccount(id string, anyAccount bool) bool {
+	return anyAccount || c.Account.ID == "" || c.Account.ID == id || c.Status == Disconnected
 }
 
 // Format prints c as package fmt would; see oauth.TokenSet.Format.

@@ -2,6 +2,7 @@ package connection
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/evergrant/evergrant/internal/oauth"
 	"github.com/evergrant/evergrant/internal/seal"
@@ -13,6 +14,7 @@ func New(k Key, client oauth.Client, tokens oauth.TokenSet, keys seal.Keys, shar
 	c := Connection{
 		Key: k, Status: Active, Account: tokens.Account, Metadata: tokens.Metadata,
 		Environment: client.Environment.Name, ClientID: client.ID, Issued: tokens.Issued, ConnectedAt: tokens.IssuedAt,
+		AnyAccount: client.AnyAccount || tokens.Issued, // one that is issued is nobody's, and was asked for
 	}
 	err := c.Accept(client, tokens, keys, shards)
 	return c, err
@@ -20,7 +22,8 @@ func New(k Key, client oauth.Client, tokens oauth.TokenSet, keys seal.Keys, shar
 
 // Accept takes new tokens into c and sets when it is due again. A refresh
 // token stays where the answer brought none (RFC 6749 section 6), scopes stay
-// where it names none (section 5.1).
+// where it names none (section 5.1). Those that it names without some that were
+// there or were asked for leave these missing.
 func (c *Connection) Accept(client oauth.Client, tokens oauth.TokenSet, keys seal.Keys, shards int) error {
 	if tokens.RefreshToken != "" {
 		sealed, err := keys.Seal(RefreshTokenPurpose(c.Key), []byte(tokens.RefreshToken.Reveal()))
@@ -31,6 +34,7 @@ func (c *Connection) Accept(client oauth.Client, tokens oauth.TokenSet, keys sea
 	}
 	c.AccessToken, c.TokenType, c.ExpiresAt = tokens.AccessToken, tokens.TokenType, tokens.ExpiresAt
 	if tokens.Scopes != nil {
+		c.ScopesMissing = missing(client, slices.Concat(c.Scopes, c.ScopesMissing, tokens.Asked), tokens.Scopes)
 		c.Scopes = tokens.Scopes
 	}
 	c.Failure = Failure{}
@@ -47,6 +51,20 @@ func (c *Connection) Accept(client oauth.Client, tokens oauth.TokenSet, keys sea
 		c.Due = Due{Shard: Shard(c.Key, shards), At: at}
 	}
 	return nil
+}
+
+// missing returns those of asked that granted lacks, sorted; nil for none. The
+// scopes that every request carries are no permissions: many a provider answers
+// without them.
+func missing(client oauth.Client, asked, granted []string) []string {
+	lacks := slices.DeleteFunc(slices.Clone(asked), func(s string) bool {
+		return slices.Contains(granted, s) || slices.Contains(client.Provider.AddedScopes, s)
+	})
+	if len(lacks) == 0 {
+		return nil
+	}
+	slices.Sort(lacks)
+	return slices.Compact(lacks)
 }
 
 // RefreshToken opens the refresh token of c.

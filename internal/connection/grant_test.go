@@ -215,3 +215,66 @@ func TestConnectionsDoNotPrintTokens(t *testing.T) {
 		}
 	}
 }
+
+// A new grant says what of the asked is missing; a refresh, what is no longer
+// there, until a new grant has it again.
+func TestScopesThatAreMissing(t *testing.T) {
+	added := client
+	added.Provider.AddedScopes = []string{"offline_access"}
+	tests := []struct {
+		name           string
+		asked, granted []string
+		refreshed      []string // nil: the answer names none
+		want, then     []string
+	}{
+		{"all", []string{"a", "b"}, []string{"b", "a"}, nil, nil, nil},
+		{"one", []string{"c", "a", "b"}, []string{"a"}, nil, []string{"b", "c"}, []string{"b", "c"}},
+		{"more than asked", []string{"a"}, []string{"a", "b"}, []string{"a", "b"}, nil, nil},
+		{"narrowed by a refresh", []string{"a", "b"}, []string{"a", "b"}, []string{"a"}, nil, []string{"b"}},
+		{"narrowed twice", []string{"a", "b", "c"}, []string{"a", "b"}, []string{"a"}, []string{"c"}, []string{"b", "c"}},
+		{"whole again", []string{"a", "b"}, []string{"a"}, []string{"a", "b"}, []string{"b"}, nil},
+		{"one that every request carries", []string{"a", "offline_access"}, []string{"a"}, nil, nil, nil},
+		{"none asked", nil, []string{"a"}, nil, nil, nil},
+	}
+	for _, tt := range tests {
+		tokens := granted()
+		tokens.Asked, tokens.Scopes = tt.asked, tt.granted
+		c, err := New(shop, added, tokens, sealKeys(t), 4)
+		if err != nil || !reflect.DeepEqual(c.ScopesMissing, tt.want) {
+			t.Errorf("%s: missing %v, %v, want %v", tt.name, c.ScopesMissing, err, tt.want)
+		}
+		tokens.Asked, tokens.Scopes = nil, tt.refreshed
+		if err := c.Accept(added, tokens, sealKeys(t), 4); err != nil || !reflect.DeepEqual(c.ScopesMissing, tt.then) {
+			t.Errorf("%s: after a refresh %v, %v, want %v", tt.name, c.ScopesMissing, err, tt.then)
+		}
+	}
+}
+
+func TestTakesAccount(t *testing.T) {
+	of := func(account string, s Status) Connection {
+		return Connection{Key: shop, Status: s, Account: oauth.Account{ID: account, Label: "Shop"}}
+	}
+	tests := []struct {
+		name    string
+		c       Connection
+		account string
+		any     bool
+		want    bool
+	}{
+		{"no connection", Connection{}, "7", false, true},
+		{"a connection whose account is not known", of("", Active), "7", false, true},
+		{"neither known", of("", Active), "", false, true},
+		{"the same", of("7", Active), "7", false, true},
+		{"another", of("7", Active), "8", false, false},
+		{"one that is not known", of("7", Active), "", false, false},
+		{"another, where a person is needed", of("7", ReauthorizationRequired), "8", false, false},
+		{"another, where that is meant", of("7", Active), "8", true, true},
+		{"one that is not known, where that is meant", of("7", Active), "", true, true},
+		{"another, after a disconnect", of("7", Disconnected), "8", false, true},
+	}
+	for _, tt := range tests {
+		if got := tt.c.TakesAccount(tt.account, tt.any); got != tt.want {
+			t.Errorf("%s: %t, want %t", tt.name, got, tt.want)
+		}
+	}
+}

@@ -56,7 +56,7 @@ func (h *Handler) complete(ctx context.Context, k connection.Key, handle string)
 
 // finish completes k by an answer that was taken.
 func (h *Handler) finish(ctx context.Context, k connection.Key, client oauth.Client, keys seal.Keys, a completion.Answer) (Response, error) {
-	ctx, cancel := completion.Finishing(ctx, 2*oauth.RefreshTimeout)
+	ctx, cancel := completion.Finishing(ctx, wholeTime)
 	defer cancel()
 	resp := Response{ReturnTo: a.Request.ReturnTo}
 	if of := a.Request.Key; of != k {

@@ -278,7 +278,11 @@ func errorFor(err error) *Error {
 	case errors.Is(err, completion.ErrKept):
 		return &Error{Type: "kept", Detail: "the new grant is kept, and stored by itself within ten minutes: look again then, and ask for no other one"}
 	case errors.Is(err, completion.ErrNotStored):
-		return &Error{Type: "not_stored", Detail: "the new grant could not be stored, and an older one is as it was: once the table can be reached, have the person start again"}
+		return &Error{Type: "not_stored", Detail: "the new grant could not be stored, and an older one is as it was: the log has it, sealed, for `evergrant rescue`; or connect again once the table can be reached"}
+	case errors.As(err, &failure) && failure.Code == completion.CodeAccountChanged:
+		return &Error{Type: failure.Code, Detail: "the connection is of another account of the provider, and stays with it: have the person choose that account, or disconnect first; \"account_change\": \"accept\" in the client's secret lets accounts change"}
+	case errors.As(err, &failure) && failure.Code == completion.CodeAccountUnknown:
+		return &Error{Type: failure.Code, Detail: "the connection has an account, and which one this grant is of could not be found out, so nothing was changed: try again in a moment, or disconnect first"}
 	case errors.As(err, &failure) && failure.Code == completion.CodeClientChanged:
 		return &Error{Type: failure.Code, Detail: "the provider's client was changed while the person was there: have the person start again"}
 	case errors.Is(err, connection.ErrNotFound):

@@ -650,7 +650,7 @@ func TestANewGrantThatTheStoreDoesNotTakeIsKept(t *testing.T) {
 		`{"action":"import","connection_id":"acct_42","provider":"whiplash","refresh_token":"old"}`,
 		`{"action":"import","connection_id":"acct_42","provider":"whisk","access_token":"static"}`,
 	} {
-		for name, want := range map[string]string{"spill": "kept", "": "unavailable"} {
+		for name, want := range map[string]string{"spill": "kept", "": "not_stored"} {
 			bubble(t, func(t *testing.T, f *fixture) {
 				kept := new(connectiontest.Spill)
 				if name != "" {

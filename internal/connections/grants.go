@@ -12,7 +12,6 @@ import (
 	"github.com/evergrant/evergrant/internal/completion"
 	"github.com/evergrant/evergrant/internal/connection"
 	"github.com/evergrant/evergrant/internal/oauth"
-	"github.com/evergrant/evergrant/internal/spill"
 	"github.com/evergrant/evergrant/pkg/providers"
 )
 
@@ -194,28 +193,14 @@ func (h *Handler) store(ctx context.Context, k connection.Key, client oauth.Clie
 	if err != nil {
 		return connection.Connection{}, err
 	}
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		deadline = h.Now().Add(2 * oauth.RefreshTimeout)
-	}
-	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline) // a caller who leaves loses no grant
+	ctx, cancel := completion.Finishing(ctx, wholeTime) // a caller who leaves loses no grant
 	defer cancel()
-	tokens, err := obtain(ctx)
-	if err != nil {
-		return connection.Connection{}, fmt.Errorf("obtain grant at %s: %w", k.Provider, err)
-	}
-	c, err := connection.New(k, client, tokens, keys, h.Shards)
-	if err != nil {
+	if _, err := h.completer().Connect(ctx, keys, completion.Grant{Key: k, Client: client, Obtain: obtain}); err != nil {
 		return connection.Connection{}, err
 	}
-	keeper := spill.Keeper{Store: h.Spill, Random: h.Random, Log: h.Log}
-	place, err := keeper.KeepGrant(ctx, deadline.Add(-time.Second), keys, c, tokens, h.Writer)
-	switch {
-	case err != nil && place == spill.Spilled:
-		return connection.Connection{}, fmt.Errorf("%w: %w", completion.ErrKept, err)
-	case err != nil:
-		return connection.Connection{}, fmt.Errorf("store connection: %w", err)
-	}
-	h.Log.InfoContext(ctx, "connected", "provider", k.Provider, "connection_id", k.ConnectionID, "issued", c.Issued)
 	return h.Reader.Get(ctx, k)
 }
+
+// wholeTime is how long a new grant may take where the invocation has no
+// deadline.
+const wholeTime = 2 * oauth.RefreshTimeout

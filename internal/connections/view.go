@@ -15,6 +15,7 @@ type View struct {
 	Status           connection.Status `json:"connection_status"`
 	ExpiresAt        int64             `json:"expires_at,omitzero"`
 	Scopes           []string          `json:"scopes,omitempty"`
+	ScopesMissing    []string          `json:"scopes_missing,omitempty"` // asked for and not granted, or no longer
 	RefreshExpiresAt int64             `json:"refresh_expires_at,omitzero"`
 	AccountID        string            `json:"account_id,omitempty"`
 	AccountLabel     string            `json:"account_label,omitempty"`
@@ -41,7 +42,7 @@ type FailureView struct {
 func view(c connection.Connection) View {
 	v := View{
 		ConnectionID: c.ConnectionID, Provider: c.Provider, Status: c.Status,
-		ExpiresAt: unix(c.ExpiresAt), Scopes: c.Scopes, RefreshExpiresAt: unix(c.RefreshExpiresAt),
+		ExpiresAt: unix(c.ExpiresAt), Scopes: c.Scopes, ScopesMissing: c.ScopesMissing, RefreshExpiresAt: unix(c.RefreshExpiresAt),
 		AccountID: c.Account.ID, AccountLabel: c.Account.Label, Metadata: c.Metadata,
 		Environment: c.Environment, ClientID: c.ClientID,
 		ConnectedAt: unix(c.ConnectedAt), RefreshedAt: unix(c.RefreshedAt), UpdatedAt: unix(c.UpdatedAt), DueAt: unix(c.Due.At), LeaseUntil: unix(c.Lease.Until),

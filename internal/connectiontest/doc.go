@@ -70,10 +70,11 @@ type Connections interface {
 	// Connect stores a new grant, whatever was there before. It raises the
 	// fence by one, also that of the stored tokens, makes the connection active
 	// and ends any lease and failure. It returns the connection as it was, or
-	// the zero Connection.
+	// the zero Connection. ErrConflict: that does not take c's account, as
+	// connection.TakesAccount has it, and nothing was written.
 	Connect(ctx context.Context, c connection.Connection) (old connection.Connection, err error)
 
-	// Restore is Connect as long as the connection's fence is the given one, 0
+	// Restore is Connect, of any account, as long as the connection's fence is the given one, 0
 	// meaning that there is no such connection; else it is ErrConflict. To find
 	// one's own earlier Restore done is success, while these tokens are stored.
 	Restore(ctx context.Context, c connection.Connection, fence int64) error

@@ -14,6 +14,9 @@ var grants = []promise{
 	{"a connect returns what it replaces", testConnectReturnsTheOld},
 	{"a connect ends lease, failure and need of a person", testConnectHeals},
 	{"a connect decides status and fences itself", testConnectDecides},
+	{"a connect stays with the account", testConnectSameAccount},
+	{"a connect takes another account where that is meant", testConnectAnyAccount},
+	{"a connect takes any account after a disconnect", testConnectAccountAfterDisconnect},
 	{"25 concurrent connects each raise the fence", testConnectsCount},
 	{"a disconnect returns the tokens and removes them", testDisconnect},
 	{"a disconnect of what is not there is ErrNotFound", testDisconnectMissing},
@@ -136,4 +139,53 @@ func testConnectAfterDisconnect(t *testing.T, s Store) {
 	want := full(whole)
 	want.Fence, want.StoredFence = 3, 3
 	same(t, "Get", get(t, s, whole), want)
+}
+
+// of returns the whole connection as a grant of an account.
+func of(account string) connection.Connection {
+	c := full(whole)
+	c.Account = oauth.Account{ID: account}
+	return c
+}
+
+func testConnectSameAccount(t *testing.T, s Store) {
+	connect(t, s, of("")) // a connection whose account is not known
+	connect(t, s, of("")) // stays so
+	connect(t, s, of("7"))
+	connect(t, s, of("7"))
+	c := claim(t, s, whole, "lease-1")
+	c.Status = connection.ReauthorizationRequired
+	ok(t, "Commit", s.Commit(t.Context(), c))
+	want := get(t, s, whole)
+	for _, account := range []string{"8", ""} {
+		_, err := s.Connect(t.Context(), of(account))
+		refused(t, "Connect of account "+account, err, connection.ErrConflict)
+		same(t, "after account "+account, get(t, s, whole), want)
+	}
+	connect(t, s, of("7"))
+	claim(t, s, whole, "lease-2")
+	_, err := s.Connect(t.Context(), of("8"))
+	refused(t, "Connect under a lease", err, connection.ErrConflict)
+}
+
+func testConnectAnyAccount(t *testing.T, s Store) {
+	connect(t, s, of("7"))
+	for i, account := range []string{"8", ""} {
+		c := of(account)
+		c.AnyAccount = true
+		connect(t, s, c)
+		want := of(account)
+		want.Fence, want.StoredFence = int64(2+i), int64(2+i)
+		same(t, "Get", get(t, s, whole), want)
+	}
+}
+
+func testConnectAccountAfterDisconnect(t *testing.T, s Store) {
+	for _, account := range []string{"7", "8", ""} {
+		connect(t, s, of(account))
+		if _, err := s.Disconnect(t.Context(), whole, noon); err != nil {
+			t.Fatalf("Disconnect: %v", err)
+		}
+	}
+	connect(t, s, of("9"))
 }

@@ -195,7 +195,12 @@ func (m *Memory) Defer(ctx context.Context, c connection.Connection) error {
 
 // Connect implements Connections.
 func (m *Memory) Connect(ctx context.Context, c connection.Connection) (connection.Connection, error) {
-	return write(ctx, m, "Connect", c, func() (connection.Connection, error) { return m.connect(c), nil })
+	return write(ctx, m, "Connect", c, func() (connection.Connection, error) {
+		if !m.connections[c.Key].TakesAccount(c.Account.ID, c.AnyAccount) {
+			return connection.Connection{}, connection.ErrConflict
+		}
+		return m.connect(c), nil
+	})
 }
 
 // Restore implements Connections.
@@ -318,6 +323,7 @@ func parse(cursor string) (connection.Cursor, error) {
 // normal returns c as stores keep it, sharing nothing with c.
 func normal(c connection.Connection) connection.Connection {
 	c = clone(c)
+	c.AnyAccount = false
 	c.Scopes = slices.Compact(slices.Sorted(slices.Values(c.Scopes)))
 	if len(c.Scopes) > 0 && c.Scopes[0] == "" {
 		c.Scopes = c.Scopes[1:]
@@ -325,6 +331,7 @@ func normal(c connection.Connection) connection.Connection {
 	if len(c.Scopes) == 0 {
 		c.Scopes = nil
 	}
+	c.ScopesMissing = slices.Compact(slices.Sorted(slices.Values(c.ScopesMissing)))
 	if len(c.SealedRefreshToken) == 0 {
 		c.SealedRefreshToken = nil
 	}
@@ -346,6 +353,7 @@ func normal(c connection.Connection) connection.Connection {
 // clone returns a copy of c that shares nothing with it.
 func clone(c connection.Connection) connection.Connection {
 	c.Scopes = slices.Clone(c.Scopes)
+	c.ScopesMissing = slices.Clone(c.ScopesMissing)
 	c.SealedRefreshToken = slices.Clone(c.SealedRefreshToken)
 	c.Metadata = maps.Clone(c.Metadata)
 	return c

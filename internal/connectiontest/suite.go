@@ -44,6 +44,7 @@ func full(k connection.Key) connection.Connection {
 		TokenType:          "Bearer",
 		ExpiresAt:          noon.Add(10 * time.Minute),
 		Scopes:             []string{"orders:read", "user_manage"},
+		ScopesMissing:      []string{"orders:write"},
 		SealedRefreshToken: []byte{1, 0, 255, 'r'},
 		RefreshExpiresAt:   noon.Add(365 * 24 * time.Hour),
 		Account:            oauth.Account{ID: "7", Label: "Ann's Shop"},

@@ -241,6 +241,7 @@ func TestAnAttributeOfAnotherTypeIsAnError(t *testing.T) {
 		{"expires_at is not a whole number", item{"expires_at": &n{Value: "1760000000.5"}}},
 		{"expires_at is not a whole number", item{"expires_at": &n{Value: "42424242424242424242"}}},
 		{"scopes is S, not SS", item{"scopes": text}},
+		{"scopes_missing is S, not SS", item{"scopes_missing": text}},
 		{"scopes is L, not SS", item{"scopes": &types.AttributeValueMemberL{Value: []types.AttributeValue{text}}}},
 		{"refresh_token_sealed is S, not B", item{"refresh_token_sealed": text}},
 		{"refresh_expires_at is S, not N", item{"refresh_expires_at": text}},
@@ -273,7 +274,7 @@ func TestAnAttributeOfAnotherTypeIsAnError(t *testing.T) {
 			_, listErr := st.List(t.Context(), key.ConnectionID)
 			_, _, pageErr := st.ListByStatus(t.Context(), "", "", 10)
 			errs := map[string]error{"Get": getErr, "List": listErr, "ListByStatus": pageErr}
-			if tt.item["fence"] == nil { // DynamoDB itself cannot add to a text
+			if tt.item["fence"] == nil && tt.item["account_id"] == nil { // DynamoDB itself cannot add to a text, nor find a number to be the account
 				_, errs["Connect"] = st.Connect(t.Context(), grant)
 				// The grant is stored all the same, and with it the item is good again.
 				if c, err := st.Get(t.Context(), key); err != nil || c.Fence != 2 {

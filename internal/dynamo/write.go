@@ -86,13 +86,22 @@ func (s *Store) Defer(ctx context.Context, c connection.Connection) error {
 }
 
 // Connect stores a new grant and returns the connection as it was, or the zero
-// Connection. It has no condition, so it succeeds whenever DynamoDB does.
+// Connection. It is connection.ErrConflict where that is of another account.
 //
 // The client repeats a request whose answer was lost. The old connection is
 // then this grant: its RequestID and its tokens are those of c. An old item that
 // cannot be read is an error although the grant is stored; to repeat it is fine.
 func (s *Store) Connect(ctx context.Context, c connection.Connection) (connection.Connection, error) {
-	return s.replace(ctx, "connect", c.Key, nil, newGrant(c))
+	in := newGrant(c)
+	if !c.AnyAccount {
+		condition := "attribute_not_exists(account_id) OR connection_status = :disconnected"
+		if c.Account.ID != "" {
+			condition += " OR account_id = :account_id"
+		}
+		in.ConditionExpression = &condition
+		in.ExpressionAttributeValues[":disconnected"] = str(string(connection.Disconnected))
+	}
+	return s.replace(ctx, "connect", c.Key, connection.ErrConflict, in)
 }
 
 // newGrant returns the update that stores c as a new grant.

@@ -26,6 +26,7 @@ type Client struct {
 	Scopes             []string       // what a connection may ask for; without AddedScopes
 	ResponseType       string         // "code", or "token" for the implicit grant
 	Lazy               bool           // refresh on read
+	AnyAccount         bool           // a reconnect may bring another account of the provider
 	RefreshRate        float64        // token requests a second; 0: no limit is known
 	RefreshConcurrency int            // token requests at the same time; 0: no limit is known
 	Extra              map[string]any // what no other field holds, decoded JSON; its strings are of type Secret
@@ -40,6 +41,7 @@ type clientDocument struct {
 	Endpoints          providers.Endpoints `json:"endpoints"`
 	ResponseType       string              `json:"response_type"`
 	Refresh            string              `json:"refresh"`
+	AccountChange      string              `json:"account_change"`
 	RefreshRate        *float64            `json:"refresh_rate"`
 	RefreshConcurrency *int                `json:"refresh_concurrency"`
 	Extra              map[string]any      `json:"extra"`
@@ -109,7 +111,8 @@ func secrets(v any) any {
 	return v
 }
 
-// setChoices takes scopes, response type and refresh mode from d.
+// setChoices takes scopes, response type, refresh mode and what a change of the
+// account means from d.
 func (c *Client) setChoices(d clientDocument) error {
 	if err := CheckScopes(c.Provider, d.Scopes); err != nil {
 		return err
@@ -135,6 +138,12 @@ func (c *Client) setChoices(d clientDocument) error {
 		c.Lazy = d.Refresh == "lazy"
 	default:
 		return errors.New(`refresh must be "lazy", or be left out`)
+	}
+	switch d.AccountChange {
+	case "", "refuse", "accept":
+		c.AnyAccount = d.AccountChange == "accept"
+	default:
+		return errors.New(`account_change must be "accept", or be left out`)
 	}
 	return nil
 }

@@ -127,6 +127,8 @@ func TestParseClientRefuses(t *testing.T) {
 		{"response_type token where it is not offered", "whatnot", `{` + credentials + `,"response_type":"token"}`, false, []string{`response_type "token"`, "Whatnot", "leave it out"}},
 		{"response_type code", "whatnot", `{` + credentials + `,"response_type":"code"}`, false, nil},
 		{"response_type odd", "whisk", `{` + credentials + `,"response_type":"code token"}`, false, []string{"response_type", `"code" or "token"`}},
+		{"account_change odd", "whisk", `{` + credentials + `,"account_change":"allow"}`, false, []string{"account_change", `"accept"`}},
+		{"account_change misspelt", "whisk", `{` + credentials + `,"account_changes":"accept"}`, false, []string{`write "account_change"`}},
 		{"refresh odd", "whisk", `{` + credentials + `,"refresh":"never"}`, false, []string{"refresh", `"lazy"`}},
 		{"no rate at all", "whisk", `{` + credentials + `,"refresh_rate":0}`, false, []string{"refresh_rate", "above 0"}},
 		{"a rate as text", "whisk", `{` + credentials + `,"refresh_rate":"10"}`, false, []string{"refresh_rate", "a number"}},
@@ -216,6 +218,17 @@ func TestParseClientOfEveryEnvironment(t *testing.T) {
 			if err != nil || c.Environment.Name != e.Name || !strings.HasPrefix(c.Endpoints.TokenURL, "https://") {
 				t.Errorf("%s %s: %v", p.ID, e.Name, err)
 			}
+		}
+	}
+}
+
+// A connection stays with its account, unless the secret says otherwise.
+func TestAccountChange(t *testing.T) {
+	p, _ := providers.Find("whisk")
+	for member, want := range map[string]bool{``: false, `,"account_change":""`: false, `,"account_change":"refuse"`: false, `,"account_change":"accept"`: true} {
+		c, err := ParseClient(p, []byte(`{"client_id":"c","client_secret":"s"`+member+`}`), false)
+		if err != nil || c.AnyAccount != want {
+			t.Errorf("%s: %t, %v, want %t", member, c.AnyAccount, err, want)
 		}
 	}
 }

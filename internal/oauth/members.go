@@ -11,7 +11,7 @@ import (
 
 // The members of a client document, and of its endpoints.
 var (
-	clientMembers   = []string{"client_id", "client_secret", "environment", "scopes", "endpoints", "response_type", "refresh", "refresh_rate", "refresh_concurrency", "extra"}
+	clientMembers   = []string{"client_id", "client_secret", "environment", "scopes", "endpoints", "response_type", "refresh", "refresh_rate", "refresh_concurrency", "account_change", "extra"}
 	endpointMembers = []string{"authorization_url", "token_url", "revocation_url", "userinfo_url", "prepare_url"}
 )
 

@@ -28,6 +28,7 @@ type TokenSet struct {
 	ExpiresAt        time.Time // zero: the provider names no expiry
 	RefreshExpiresAt time.Time // of RefreshToken; zero: not known
 	Scopes           []string  // nil: as asked for (RFC 6749 section 5.1)
+	Asked            []string  // of a new grant: the scopes that it was to have; nil: not known
 	Account          Account
 	Metadata         map[string]string
 	Issued           bool // to the client itself, without a user: renewed by asking again

@@ -135,7 +135,8 @@ func (r *Rescuer) restore(ctx context.Context, s salvage) error {
 // drop deletes a spill that nobody wants. Its tokens are revoked where they are
 // of another grant than the row's, and that cannot hurt the row's.
 func (r *Rescuer) drop(ctx context.Context, s salvage) error {
-	if s.newer() && (s.row.Status != connection.Active || s.client.Provider.RevokesOne) {
+	revokes := s.client.Provider.RevokesOne
+	if s.newer() && (s.row.Status != connection.Active || revokes) || s.otherAccount() && revokes {
 		if err := r.Tokens.Revoke(ctx, s.client, s.grant.Tokens.AccessToken, s.grant.Tokens.RefreshToken); err != nil {
 			r.Log.WarnContext(ctx, "late tokens not revoked", "provider", s.Provider, "connection_id", s.ConnectionID, "err", err)
 		}

@@ -31,7 +31,7 @@ const (
 // verdict judges s at now.
 func (s salvage) verdict(now time.Time) verdict {
 	if s.Grant != 0 {
-		if s.newer() || s.row.IsOf(s.grant.Tokens.IssuedAt, s.grant.RequestID) { // its own write, whose answer was lost
+		if s.newer() || s.otherAccount() || s.row.IsOf(s.grant.Tokens.IssuedAt, s.grant.RequestID) { // its own write, whose answer was lost
 			return drop
 		}
 		return restore
@@ -50,6 +50,12 @@ func (s salvage) verdict(now time.Time) verdict {
 
 // newer reports whether somebody has connected again or disconnected since.
 func (s salvage) newer() bool { return s.row.ReplacedSince(s.grant.Tokens.IssuedAt) }
+
+// otherAccount reports whether s is a new grant of another account than the
+// connection's.
+func (s salvage) otherAccount() bool {
+	return s.Grant != 0 && !s.row.TakesAccount(s.grant.Tokens.Account.ID, s.client.AnyAccount)
+}
 
 // connection returns the connection with the tokens of s.
 func (s salvage) connection(shards int) (connection.Connection, error) {

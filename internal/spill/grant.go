@@ -30,8 +30,12 @@ type Connections interface {
 	Restore(ctx context.Context, c connection.Connection, fence int64) error
 }
 
+// ErrOtherAccount is the answer of KeepGrant where the connection has an account
+// and the new grant is of another, or of one that is not known.
+var ErrOtherAccount = fmt.Errorf("%w: the connection is of another account", ErrUnwanted)
+
 // KeepGrant keeps a new grant: c, made of tokens. ErrUnwanted: somebody has
-// connected or disconnected since, and theirs stands.
+// connected or disconnected since, and theirs stands; or it is ErrOtherAccount.
 func (k Keeper) KeepGrant(ctx context.Context, until time.Time, keys seal.Keys, c connection.Connection, tokens oauth.TokenSet, store Connections) (Place, error) {
 	at := KeyOf(c.Key, tokens)
 	tried := false
@@ -41,6 +45,9 @@ func (k Keeper) KeepGrant(ctx context.Context, until time.Time, keys seal.Keys, 
 		}
 		tried = true
 		_, err := store.Connect(ctx, c)
+		if errors.Is(err, connection.ErrConflict) {
+			return ErrOtherAccount
+		}
 		return err
 	}
 	return k.Keep(ctx, until, at, write, func() ([]byte, error) {
@@ -62,6 +69,8 @@ func connectAgain(ctx context.Context, store Connections, c connection.Connectio
 		return fmt.Errorf("%w: connected again or disconnected since", ErrUnwanted)
 	case row.IsOf(c.ConnectedAt, c.RequestID):
 		return nil
+	case !row.TakesAccount(c.Account.ID, c.AnyAccount):
+		return ErrOtherAccount
 	}
 	if err := store.Restore(ctx, c, row.Fence); !errors.Is(err, connection.ErrConflict) {
 		return err
@@ -80,6 +89,7 @@ type wireGrant struct {
 	TokenType        string            `json:"token_type"`
 	RefreshToken     string            `json:"refresh_token,omitempty"`
 	Scopes           []string          `json:"scopes,omitempty"`
+	Asked            []string          `json:"asked,omitempty"`
 	IssuedAt         time.Time         `json:"issued_at"`
 	ExpiresAt        time.Time         `json:"expires_at,omitzero"`
 	RefreshExpiresAt time.Time         `json:"refresh_expires_at,omitzero"`
@@ -101,7 +111,7 @@ func purpose(at connection.SpillKey) string {
 func Seal(keys seal.Keys, at connection.SpillKey, g Grant) ([]byte, error) {
 	t := g.Tokens
 	plain, err := json.Marshal(wireGrant{
-		AccessToken: t.AccessToken.Reveal(), TokenType: t.TokenType, RefreshToken: t.RefreshToken.Reveal(), Scopes: t.Scopes,
+		AccessToken: t.AccessToken.Reveal(), TokenType: t.TokenType, RefreshToken: t.RefreshToken.Reveal(), Scopes: t.Scopes, Asked: t.Asked,
 		IssuedAt: t.IssuedAt, ExpiresAt: t.ExpiresAt, RefreshExpiresAt: t.RefreshExpiresAt, Issued: t.Issued,
 		AccountID: t.Account.ID, AccountLabel: t.Account.Label, Metadata: t.Metadata,
 		ClientID: g.ClientID, Environment: g.Environment, RequestID: g.RequestID,
@@ -125,7 +135,7 @@ func Open(keys seal.Keys, at connection.SpillKey, sealed []byte) (Grant, error) 
 	}
 	return Grant{
 		Tokens: oauth.TokenSet{
-			AccessToken: oauth.Secret(w.AccessToken), TokenType: w.TokenType, RefreshToken: oauth.Secret(w.RefreshToken), Scopes: w.Scopes,
+			AccessToken: oauth.Secret(w.AccessToken), TokenType: w.TokenType, RefreshToken: oauth.Secret(w.RefreshToken), Scopes: w.Scopes, Asked: w.Asked,
 			IssuedAt: w.IssuedAt, ExpiresAt: w.ExpiresAt, RefreshExpiresAt: w.RefreshExpiresAt, Issued: w.Issued,
 			Account: oauth.Account{ID: w.AccountID, Label: w.AccountLabel}, Metadata: w.Metadata,
 		},

@@ -134,7 +134,7 @@ func TestASealedGrantComesBackWhole(t *testing.T) {
 	noon := time.Date(2026, 11, 23, 12, 0, 0, 123456789, time.UTC)
 	want := Grant{
 		Tokens: oauth.TokenSet{
-			AccessToken: "a", TokenType: "Bearer", RefreshToken: "r", Scopes: []string{"x"}, IssuedAt: noon, ExpiresAt: noon.Add(time.Hour),
+			AccessToken: "a", TokenType: "Bearer", RefreshToken: "r", Scopes: []string{"x"}, Asked: []string{"x", "y"}, IssuedAt: noon, ExpiresAt: noon.Add(time.Hour),
 			RefreshExpiresAt: noon.Add(24 * time.Hour), Issued: true, Account: oauth.Account{ID: "1", Label: "shop"}, Metadata: map[string]string{"realmId": "9"},
 		},
 		ClientID: "client", Environment: "sandbox", RequestID: "request",
@@ -152,7 +152,7 @@ func TestASealedGrantComesBackWhole(t *testing.T) {
 // Every field of a token set is kept, but for the pause, which is over by then.
 // Who adds one must decide.
 func TestEveryFieldOfATokenSetIsKept(t *testing.T) {
-	if n := reflect.TypeFor[oauth.TokenSet]().NumField(); n != 11 {
+	if n := reflect.TypeFor[oauth.TokenSet]().NumField(); n != 12 {
 		t.Errorf("a TokenSet has %d fields: keep the new one in wireGrant, and change this number", n)
 	}
 }
@@ -262,4 +262,48 @@ type retrying struct{ *connectiontest.Memory }
 func (r retrying) Get(ctx context.Context, k connection.Key) (connection.Connection, error) {
 	<-time.After(10 * time.Millisecond)
 	return r.Memory.Get(ctx, k)
+}
+
+// A connection stays with its account, at the first try and at a later one.
+// Nothing is spilled for another.
+func TestAGrantOfAnotherAccountIsRefused(t *testing.T) {
+	for _, firstIsLost := range []bool{false, true} {
+		for _, anyAccount := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				client := oauth.Client{ID: "client", AnyAccount: anyAccount}
+				made := func(account string, at time.Time) (connection.Connection, oauth.TokenSet) {
+					tokens := oauth.TokenSet{AccessToken: oauth.Secret("access-" + account), IssuedAt: at, Account: oauth.Account{ID: account}}
+					c, err := connection.New(key, client, tokens, keys(t), 4)
+					if err != nil {
+						t.Fatal(err)
+					}
+					return c, tokens
+				}
+				store, kept, tried := new(connectiontest.Memory), new(connectiontest.Spill), new(atomic.Bool)
+				old, _ := made("7", time.Now().Add(-time.Hour))
+				if _, err := store.Connect(t.Context(), old); err != nil {
+					t.Fatal(err)
+				}
+				store.OnWrite = func(op string, _ any) (bool, error) {
+					if !firstIsLost || op != "Connect" || tried.Swap(true) {
+						return true, nil
+					}
+					return false, errAway
+				}
+				c, tokens := made("8", time.Now())
+				k := Keeper{Store: kept, Random: func() float64 { return 0.5 }, Log: slog.New(slog.DiscardHandler)}
+				place, err := k.KeepGrant(t.Context(), time.Now().Add(20*time.Second), keys(t), c, tokens, store)
+				got, getErr := store.Get(t.Context(), key)
+				if anyAccount {
+					if err != nil || got.Account.ID != "8" {
+						t.Errorf("accepted: account %s, %v, %v", got.Account.ID, err, getErr)
+					}
+					return
+				}
+				if place != Stored || !errors.Is(err, ErrOtherAccount) || !errors.Is(err, ErrUnwanted) || kept.Len() != 0 || got.AccessToken != "access-7" {
+					t.Errorf("first try lost %t: place %d, %v, %d spills, stored %s", firstIsLost, place, err, kept.Len(), got.AccessToken.Reveal())
+				}
+			})
+		}
+	}
 }

@@ -39,6 +39,10 @@ var (
 		Detail: "Your account is being connected in another window. Reload this page in a moment; if it stays like this, start again from the application."}
 	ProviderFailed = Text{Status: http.StatusBadGateway, Type: "provider-failed", Title: "The provider did not answer as expected",
 		Detail: "Nothing was changed. Please try again in a few minutes from the application."}
+	AccountChanged = Text{Status: http.StatusConflict, Type: "account-changed", Title: "This is another account",
+		Detail: "You have chosen another account than the one that is connected, and nothing was changed. Go back to the application: connect again and choose the same account, or disconnect the old one first."}
+	AccountUnknown = Text{Status: http.StatusConflict, Type: "account-unknown", Title: "Please try again in a moment",
+		Detail: "It could not be found out which account you have chosen, so the one that is connected stays, and nothing was changed. Go back to the application and connect again."}
 	NotConfigured = Text{Status: http.StatusInternalServerError, Type: "not-configured", Title: "This provider is not set up properly",
 		Detail: "Nothing you can mend: the people who run this service have been told. Please try again later."}
 	Unavailable = Text{Status: http.StatusServiceUnavailable, Type: "unavailable", Title: "Please try again in a moment",
@@ -54,6 +58,12 @@ var (
 // ConnectedPage is what a person sees who has connected an account.
 func ConnectedPage(provider string) Page {
 	return Page{Title: provider + " is connected", Text: "You can close this window and go back to the application.", Good: true}
+}
+
+// NarrowedPage is what a person sees who has connected an account, and granted
+// less than was asked for.
+func NarrowedPage(provider string) Page {
+	return Page{Title: provider + " is connected, with less access", Text: "You granted less than was asked for, so something may not work. You can close this window and go back to the application, or connect again from there.", Good: true}
 }
 
 // DeniedPage is what a person sees who has said no.
