@@ -44,7 +44,7 @@ func (g gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "The request broke off.", http.StatusBadRequest)
 		return
 	}
-	ctx, cancel := context.WithDeadline(r.Context(), now.Add(routeTime))
+	ctx, cancel := context.WithTimeout(r.Context(), routeTime)
 	defer cancel()
 	resp, err := g.handle(ctx, ev)
 	if err == nil {

@@ -140,7 +140,7 @@ func (p *page) act(action string) http.HandlerFunc {
 
 // invoke calls the control plane with the time that the function has.
 func (p *page) invoke(ctx context.Context, raw json.RawMessage) (connections.Response, error) {
-	ctx, cancel := context.WithDeadline(ctx, p.now().Add(controlTime))
+	ctx, cancel := context.WithTimeout(ctx, controlTime)
 	defer cancel()
 	return p.control(ctx, raw)
 }
