@@ -109,6 +109,10 @@ bench: ## Count what each step costs: calls, writes, memory
 simulate: ## Play sweeps in virtual time: what is late, what a month costs; FLAGS='--connections 5000 --outage 1h-2h:hanging' for own questions
 	go run ./internal/capacity/cmd $(FLAGS)
 
+.PHONY: million
+million: ## Play a million connections in virtual time: none is late, an outage marks none, no rate is exceeded
+	go test -count=1 -v -run 'Million|Model|FanOut' ./internal/capacity
+
 # --- Check ---------------------------------------------------------------------
 
 .PHONY: check

@@ -86,9 +86,7 @@ func TestAMillionConnectionsOutliveAnOutageOfAnHour(t *testing.T) {
 	if f.Failed > 100 || f.Openings == 0 {
 		t.Errorf("%d refreshes were spent on the outage, the breaker opened %d times", f.Failed, f.Openings)
 	}
-	// Within a slice of the provider's time nobody catches up by more than a
-	// hundredth of a second, so a second may hold so much more, and one.
-	if most := LimitedRate*(1+lateness.Seconds()) + 1/part; f.PeakRate > most || f.Peak > 60*LimitedRate {
+	if f.PeakRate > LimitedRate || f.Peak > 60*LimitedRate {
 		t.Errorf("%v requests in a second and %v in a minute, of %d a second", f.PeakRate, f.Peak, LimitedRate)
 	}
 }
@@ -112,7 +110,7 @@ func TestAProviderThatHangsStarvesNoOther(t *testing.T) {
 // its own, asks nobody to connect again: the two strikes are not believed.
 func TestAProviderThatRefusesEverybodyIsNotBelieved(t *testing.T) {
 	s := named(t, "1 million, every grant refused for half an hour")
-	for _, n := range []int{2_000, 100_000} {
+	for _, n := range []int{2_000, int(100_000 * part)} {
 		s.Providers[0].Connections = n
 		f := simulate(t, s).Fares[0]
 		if f.Marked != 0 || f.Mass == 0 || f.Expired != 0 {
@@ -138,13 +136,13 @@ func TestAnImportIsSpread(t *testing.T) {
 // of a provider holds for all workers together.
 func TestFanOut(t *testing.T) {
 	s := named(t, "100 million")
-	s.Length, s.Simulated, s.Providers[0].Rate, s.Worker.Workers = 90*time.Minute, 8, 20_000, 256
+	s.Length, s.Simulated, s.Providers[0].Rate, s.Worker.Workers = 90*time.Minute, int(8*part), 20_000, 256
 	r := simulate(t, s)
 	f := r.Fares[0]
-	if f.OnTime() != 1 || f.Refreshed < 500_000 {
+	if f.OnTime() != 1 || float64(f.Refreshed) < 500_000*part {
 		t.Errorf("%v on time of %d", f.OnTime(), f.Refreshed)
 	}
-	if most := s.Providers[0].Rate*(1+lateness.Seconds()) + 2/s.part(); f.PeakRate > most {
+	if most := s.Providers[0].Rate + 1/s.part(); f.PeakRate > most { // a worker sends one a time
 		t.Errorf("%v requests in a second, of %v", f.PeakRate, s.Providers[0].Rate)
 	}
 	if workers := r.Usage[Invocations] - 90; workers < 45*1024 || workers > 90*1024 {
@@ -290,7 +288,7 @@ func TestABillIsOfAMonth(t *testing.T) {
 // all else together hardly anything.
 func TestAMillionRefreshesCostTwoAndAHalfDollars(t *testing.T) {
 	s := named(t, "10 thousand")
-	s.Providers[0].Connections, s.Length = 200_000, 2*time.Hour
+	s.Providers[0].Connections, s.Length = 200_000, time.Hour
 	r := simulate(t, s)
 	writes := r.Usage[TableWrites] + r.Usage[IndexWrites]
 	if refreshed := float64(r.Fares[0].Refreshed); writes != 4*refreshed {
@@ -319,7 +317,7 @@ func TestTheWorkerIsThatOfTheTemplate(t *testing.T) {
 	if got := number(`(?s)\n  RefreshFunction:\n.*?\n      Timeout: (\d+)\n`); got != w.Timeout.Seconds() {
 		t.Errorf("Timeout is %v, the model's %v", got, w.Timeout)
 	}
-	if got := number(`\n    MemorySize: (\d+)\n`); got != w.Memory {
+	if got := number(`(?s)\n  RefreshFunction:\n.*?\n      MemorySize: (\d+)\n`); got != w.Memory {
 		t.Errorf("MemorySize is %v, the model's %v", got, w.Memory)
 	}
 	if got := number(`(?s)\n  FanOutWorkers:\n.*?    Default: (\d+)\n`); got != float64(w.Workers) {

@@ -15,6 +15,7 @@ const (
 	lotMost    = 50
 	lotTime    = 5 * time.Second
 	lateness   = 10 * time.Millisecond
+	headroom   = 0.97
 )
 
 // A lane is what a run does for one provider.
@@ -32,6 +33,7 @@ type lane struct {
 	alarm   bool // it will be pumped at a later time
 
 	breaker, stored connection.Breaker // as it is, as the store has it
+	heard           time.Duration      // the latest beginning of a refresh that the provider answered
 	lot             struct {
 		left                int
 		next, end, interval time.Duration
@@ -114,7 +116,7 @@ func (s *simulation) sitsOut(l *lane, b connection.Breaker) bool {
 func (s *simulation) reserve(l *lane, last time.Duration) (time.Duration, bool) {
 	rate := l.Rate * s.part()
 	n := max(min(lotMost, l.due-l.taken, int(rate*min(last-s.now, lotTime).Seconds())), 1)
-	d := time.Duration(math.Ceil(float64(n)/rate*1000)) * time.Millisecond
+	d := time.Duration(math.Ceil(float64(n)/(headroom*rate)*1000)) * time.Millisecond
 	begins := max(s.now, l.free).Truncate(time.Millisecond)
 	s.usage[StateWrites]++
 	if begins >= last {

@@ -100,7 +100,8 @@ type event struct {
 	do    func() // or, if it is nil, the end of the refresh that follows
 	lane  *lane  //
 	conn  int32  //
-	err   error  // its outcome
+	began time.Duration
+	err   error // its outcome
 }
 
 func (a event) before(b event) bool { return a.at < b.at || a.at == b.at && a.order < b.order }

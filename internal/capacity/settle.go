@@ -29,7 +29,7 @@ func (s *simulation) refresh(l *lane, i int32) {
 		again, secondErr := s.send(l, sent+took)
 		took, err = took+again, secondErr
 	}
-	s.agenda.push(event{at: sent + took + s.Worker.Store, lane: l, conn: i, err: err})
+	s.agenda.push(event{at: sent + took + s.Worker.Store, began: s.now, lane: l, conn: i, err: err})
 }
 
 // send counts a token request and returns its outcome.
@@ -88,12 +88,13 @@ func (s *simulation) settle(e event) {
 	if !c.marked {
 		s.enqueue(l.tenant, e.conn)
 	}
-	s.learn(l, e.err)
+	s.learn(l, e.began, e.err)
 	s.pump(l)
 }
 
-// learn tells the lane what the outcome of a refresh says of the provider.
-func (s *simulation) learn(l *lane, err error) {
+// learn tells the lane what the outcome of a refresh that began at a time says
+// of the provider. One that hung tells nothing where a later one was answered.
+func (s *simulation) learn(l *lane, began time.Duration, err error) {
 	failure, notSent := wire(err)
 	signal := connection.Answered
 	switch {
@@ -107,7 +108,12 @@ func (s *simulation) learn(l *lane, err error) {
 	case oauth.RemedyFor(err) != oauth.Reauthorize: // that is counted already
 		l.answers++
 	}
-	s.conclude(l, signal, failure.RetryAfter)
+	if signal != connection.NoAnswer {
+		l.heard = max(l.heard, began)
+	}
+	if signal != connection.NoAnswer || began >= l.heard {
+		s.conclude(l, signal, failure.RetryAfter)
+	}
 	if l.answers >= countEvery {
 		s.count(l)
 	}

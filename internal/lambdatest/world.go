@@ -30,7 +30,7 @@ const ReturnOrigin = "https://app.example.com"
 var timeouts = map[string]time.Duration{
 	"AuthorizeFunction":   15 * time.Second,
 	"CallbackFunction":    29 * time.Second,
-	"RefreshFunction":     60 * time.Second,
+	"RefreshFunction":     90 * time.Second,
 	"ConnectionsFunction": 60 * time.Second,
 }
 

@@ -135,7 +135,7 @@ func builds(doc map[string]any, p *problems) {
 
 func timeouts(doc map[string]any, p *problems) {
 	p.want("all functions", at(doc, "Globals", "Function", "Timeout"), `15`)
-	for word, seconds := range map[string]string{"authorize": `null`, "callback": `29`, "refresh": `60`, "connections": `60`} {
+	for word, seconds := range map[string]string{"authorize": `null`, "callback": `29`, "refresh": `90`, "connections": `60`} {
 		function := at(doc, "Resources", functions[word])
 		p.want(word, at(function, "Properties", "Timeout"), seconds)
 	}
@@ -179,7 +179,12 @@ func memoryLimit(doc map[string]any, p *problems) {
 	p.want("memory in MB", at(doc, "Globals", "Function", "MemorySize"), `512`)
 	p.want("80 % of it", at(doc, "Globals", "Function", "Environment", "Variables", "GOMEMLIMIT"), `"410MiB"`)
 	for id, function := range resources(doc, functionType) {
-		p.want(id, at(function, "Properties", "MemorySize"), `null`)
+		memory, limit := `null`, `null`
+		if id == "RefreshFunction" {
+			memory, limit = `1024`, `"820MiB"`
+		}
+		p.want(id, at(function, "Properties", "MemorySize"), memory)
+		p.want(id, at(function, "Properties", "Environment", "Variables", "GOMEMLIMIT"), limit)
 	}
 }
 
@@ -266,12 +271,12 @@ func fanOut(doc map[string]any, p *problems) {
 	p.want("queues", slices.Sorted(maps.Keys(resources(doc, "AWS::SQS::Queue"))), `["ShardDeadLetters","ShardQueue"]`)
 	p.want("mappings", slices.Sorted(maps.Keys(resources(doc, "AWS::Lambda::EventSourceMapping"))), `["ShardWorkers"]`)
 	p.want("hints", at(doc, "Resources", "ShardQueue", "Properties"), `{"MessageRetentionPeriod":3600,`+
-		`"RedrivePolicy":{"deadLetterTargetArn":{"Fn::GetAtt":["ShardDeadLetters","Arn"]},"maxReceiveCount":5},"SqsManagedSseEnabled":true,"VisibilityTimeout":360}`)
+		`"RedrivePolicy":{"deadLetterTargetArn":{"Fn::GetAtt":["ShardDeadLetters","Arn"]},"maxReceiveCount":5},"SqsManagedSseEnabled":true,"VisibilityTimeout":540}`)
 	p.want("dead letters", at(doc, "Resources", "ShardDeadLetters", "Properties"), `{"MessageRetentionPeriod":1209600,"SqsManagedSseEnabled":true}`)
 	p.want("workers", at(doc, "Resources", "ShardWorkers", "Properties"), `{"BatchSize":1,"EventSourceArn":{"Fn::GetAtt":["ShardQueue","Arn"]},`+
 		`"FunctionName":{"Ref":"RefreshFunction"},"FunctionResponseTypes":["ReportBatchItemFailures"],"ScalingConfig":{"MaximumConcurrency":{"Ref":"FanOutWorkers"}}}`)
 	timeout, _ := json.Marshal(at(doc, "Resources", "RefreshFunction", "Properties", "Timeout"))
-	p.want("six times the function's time-out", string(timeout), `"60"`)
+	p.want("six times the function's time-out", string(timeout), `"90"`)
 }
 
 func connectionsTable(doc map[string]any, p *problems) {
