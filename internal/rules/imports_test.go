@@ -51,6 +51,7 @@ var allowed = map[string][]string{
 	"internal/secrets":        base,
 	"internal/connectiontest": base,
 	"internal/dynamotest":     append(base, "internal/template", "internal/dynamo"),
+	"internal/battery":        {"internal/connection"},
 	"internal/mutate":         {"internal/dynamo"},
 	"internal/refreshmodel":   {},
 	"internal/capacity":       base,

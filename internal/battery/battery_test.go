@@ -1,0 +1,196 @@
+package battery
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/evergrant/evergrant/internal/connection"
+)
+
+// Each number that is ours has a case or a reason, and not both; each case has a
+// number on the list, and a name of its own.
+func TestEveryNumberIsPlayedOrHasAReason(t *testing.T) {
+	played, names := map[int]bool{}, map[string]bool{}
+	for _, c := range cases() {
+		if len(c.numbers) == 0 || names[c.name] || len(c.steps) == 0 {
+			t.Errorf("%q has no number, no step, or another one has its name", c.name)
+		}
+		names[c.name] = true
+		for _, n := range c.numbers {
+			played[n] = true
+			if inputs[n] == "" {
+				t.Errorf("%q has the number %d, which is not on the list", c.name, n)
+			}
+		}
+	}
+	for n := 1; n <= lastOfOurs; n++ {
+		if inputs[n] == "" || played[n] == (elsewhere[n] != "") {
+			t.Errorf("%d %s: played is %v, and the reason is %q", n, inputs[n], played[n], elsewhere[n])
+		}
+	}
+}
+
+// A sabotaged deployment is one with something wrong in it.
+type sabotaged struct {
+	Deployment
+	answer  func(Request, *Answer) // what becomes of an answer
+	printed func() string          // what is printed besides
+	row     func(*connection.Connection)
+}
+
+func (s sabotaged) Do(ctx context.Context, r Request) (Answer, error) {
+	a, err := s.Deployment.Do(ctx, r)
+	if s.answer != nil {
+		s.answer(r, &a)
+	}
+	return a, err
+}
+
+func (s sabotaged) Log() string {
+	if s.printed != nil {
+		return s.Deployment.Log() + s.printed()
+	}
+	return s.Deployment.Log()
+}
+
+func (s sabotaged) Get(ctx context.Context, k connection.Key) (connection.Connection, error) {
+	c, err := s.Deployment.Get(ctx, k)
+	if s.row != nil && err == nil {
+		s.row(&c)
+	}
+	return c, err
+}
+
+// Whatever is wrong with an answer, with the log or with a table is seen: the
+// battery is no test of itself.
+func TestWhatIsWrongIsSeen(t *testing.T) {
+	forged := Case{numbers: []int{2}, name: "a forged ticket", steps: each(invalid, opens(ticketed(func(t *ticket) { t.key = "another" })))}
+	whole := Case{numbers: []int{55}, name: "a good answer", requests: 1, leaves: connected, steps: []step{then(leads(started), opens()), then(ends("connected"), returns())}}
+	set := func(name, value string) func(Request, *Answer) {
+		return func(_ Request, a *Answer) { a.Header[name] = value }
+	}
+	echo := func(write func(string) string) func(Request, *Answer) { // of the query, which holds the ticket or the code
+		return func(r Request, a *Answer) {
+			q, _ := url.ParseQuery(r.Query)
+			a.Body = strings.Replace(a.Body, "</main>", write(q.Get("ticket")+q.Get("code"))+"</main>", 1)
+		}
+	}
+	count := 0
+	tests := []struct {
+		name string
+		c    Case
+		with sabotaged
+	}{
+		{"no-store is missing", forged, sabotaged{answer: set("Cache-Control", "private")}},
+		{"the referrer is sent", forged, sabotaged{answer: set("Referrer-Policy", "")}},
+		{"CORS", forged, sabotaged{answer: set("Access-Control-Allow-Origin", "*")}},
+		{"a policy that lets others frame", forged, sabotaged{answer: set("Content-Security-Policy", "default-src 'none'; base-uri 'none'")}},
+		{"a page that loads something", forged, sabotaged{answer: echo(func(string) string { return `<img src="https://evil.example/">` })}},
+		{"a header with a line break", forged, sabotaged{answer: set("Vary", "a\r\nb: c")}},
+		{"another status", forged, sabotaged{answer: func(_ Request, a *Answer) { a.Status = 400 }}},
+		{"a redirect that keeps the method", whole, sabotaged{answer: func(_ Request, a *Answer) { a.Status += 5 }}},
+		{"a refusal that sets a cookie", forged, sabotaged{answer: func(_ Request, a *Answer) { a.Cookies = []string{"a=b"} }}},
+		{"a cookie without Lax", whole, sabotaged{answer: func(_ Request, a *Answer) {
+			for i := range a.Cookies {
+				a.Cookies[i] = strings.Replace(a.Cookies[i], "; SameSite=Lax", "", 1)
+			}
+		}}},
+		{"a redirect URI of another host", whole, sabotaged{answer: func(_ Request, a *Answer) {
+			a.Header["Location"] = strings.Replace(a.Header["Location"], "connect.example.com", "evil.example", 1)
+		}}},
+		{"a parameter of ours twice", whole, sabotaged{answer: func(_ Request, a *Answer) { a.Header["Location"] += "&client_id=x" }}},
+		{"the ticket on the page", forged, sabotaged{answer: echo(func(s string) string { return s })}},
+		{"the ticket on the page, in base64", forged, sabotaged{answer: echo(func(s string) string { return base64.StdEncoding.EncodeToString([]byte("xy" + s)) })}},
+		{"the ticket on the page, in hex", forged, sabotaged{answer: echo(func(s string) string { return hex.EncodeToString([]byte(s)) })}},
+		{"the code in a header", whole, sabotaged{answer: func(r Request, a *Answer) {
+			q, _ := url.ParseQuery(r.Query)
+			a.Header["X-Debug"] = q.Get("code")
+		}}},
+		{"the state in return_to", whole, sabotaged{answer: func(r Request, a *Answer) {
+			if a.Status == http.StatusSeeOther {
+				q, _ := url.ParseQuery(r.Query)
+				a.Header["Location"] += "#" + q.Get("state")
+			}
+		}}},
+		{"another line in the log", forged, sabotaged{printed: func() string { count++; return strings.Repeat("{}\n", count) }}},
+		{"a stored token that is another", whole, sabotaged{row: func(c *connection.Connection) { c.AccessToken = "another" }}},
+		{"a row that shows a key", whole, sabotaged{row: func(c *connection.Connection) { c.Account.Label = sealKey }}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			target := inProcess(t)
+			for _, problem := range play(t.Context(), target, tt.c, ways[0]) {
+				t.Fatalf("without it: %s", problem)
+			}
+			tt.with.Deployment = target.Deployment
+			target.Deployment = tt.with
+			if len(play(t.Context(), target, tt.c, ways[0])) == 0 {
+				t.Error("it is not seen")
+			}
+		})
+	}
+}
+
+// What a case wants is held against what is there, and not only what must be
+// true of all.
+func TestWhatACaseWantsIsCompared(t *testing.T) {
+	whole := Case{numbers: []int{55}, name: "a good answer", requests: 1, leaves: connected, steps: []step{then(ends("connected"), returns())}}
+	for name, change := range map[string]func(*Case){
+		"token requests":     func(c *Case) { c.requests = 0 },
+		"what is left":       func(c *Case) { c.leaves = failed },
+		"that nothing is":    func(c *Case) { c.leaves = nothing },
+		"the outcome":        func(c *Case) { c.steps = []step{then(ends("denied"), returns())} },
+		"the lines":          func(c *Case) { c.steps = []step{then(recalls("connected"), returns())} },
+		"the new connection": func(c *Case) { c.stored = renewable(false) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := whole
+			change(&c)
+			for _, w := range ways {
+				if len(play(t.Context(), inProcess(t), c, w)) == 0 {
+					t.Errorf("%s: it is not seen", w.name)
+				}
+			}
+		})
+	}
+}
+
+// A failure to read a table is no empty table.
+type unread struct{ Deployment }
+
+func (unread) Get(context.Context, connection.Key) (connection.Connection, error) {
+	return connection.Connection{}, errors.New("no answer")
+}
+
+func TestATableThatCannotBeReadIsSeen(t *testing.T) {
+	target := inProcess(t)
+	target.Deployment = unread{target.Deployment}
+	if problems := play(t.Context(), target, tickets[0], ways[0]); len(problems) != 1 {
+		t.Errorf("problems = %q", problems)
+	}
+}
+
+func TestALeakIsSeenInEveryForm(t *testing.T) {
+	const secret = `a/b+c=d "e" ëfghij`
+	forms := []string{
+		secret, "token=" + url.QueryEscape(secret) + "&x=y", url.PathEscape(secret), hex.EncodeToString([]byte(secret)),
+		strings.ToUpper(hex.EncodeToString([]byte("{" + secret + "}"))), `{"err":"got a/b+c=d \"e\" ëfghij"}`,
+	}
+	for _, around := range []string{"", "x", "xy", "xyz", "client:"} {
+		forms = append(forms, base64.StdEncoding.EncodeToString([]byte(around+secret+"tail")), base64.RawURLEncoding.EncodeToString([]byte(around+secret)))
+	}
+	for _, form := range forms {
+		if leaked("before "+form+" after", secret) == "" {
+			t.Errorf("%q is not seen", form)
+		}
+	}
+	if got := leaked("client_secret=[redacted]", secret) + leaked("", secret) + leaked("short", "short"); got != "" {
+		t.Errorf("found %q where there is none", got)
+	}
+}

@@ -1,0 +1,279 @@
+package battery
+
+import (
+	"encoding/json"
+	"fmt"
+	"html"
+	"maps"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// check returns what is wrong with an answer. lines is what was printed; alone:
+// by nobody but this request.
+func (p *player) check(f *flow, r Request, a Answer, w want, lines string, alone bool) (problems []string) {
+	wrong := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
+	problems = append(problems, headers(a)...)
+	problems = append(problems, p.page(r, a, w)...)
+	switch {
+	case w.away:
+		problems = append(problems, p.away(f, a)...)
+	case w.result != "":
+		problems = append(problems, p.outcome(f, a, w)...)
+	case a.Status != w.status:
+		wrong("status %d, want %d", a.Status, w.status)
+	}
+	if w.typ != "" && w.result == "" {
+		problems = append(problems, p.refusal(r, a, w, lines)...)
+	}
+	if !w.away && len(a.Cookies) > 0 {
+		wrong("it sets cookies")
+	}
+	if entries := strings.Count(lines, "\n"); alone && w.lines >= 0 && entries != w.lines {
+		wrong("%d lines were printed, want %d", entries, w.lines)
+	}
+	if w.check != nil {
+		if err := w.check(f, a); err != nil {
+			wrong("%v", err)
+		}
+	}
+	return append(problems, p.leaks(a, w, lines)...)
+}
+
+// always are the headers of every answer.
+var always = map[string]string{
+	"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff",
+	"Strict-Transport-Security": "max-age=31536000; includeSubDomains", "Cross-Origin-Opener-Policy": "same-origin",
+	"Cross-Origin-Resource-Policy": "same-origin",
+}
+
+// headers returns what is wrong with the headers of any answer.
+func headers(a Answer) (problems []string) {
+	for name, value := range always {
+		if a.Header[name] != value {
+			problems = append(problems, fmt.Sprintf("%s is %q", name, a.Header[name]))
+		}
+	}
+	for name, value := range a.Header {
+		if strings.HasPrefix(name, "Access-Control-") || name == "Server" || strings.ContainsAny(value, "\r\n\x00") {
+			problems = append(problems, fmt.Sprintf("%s is %q", name, value))
+		}
+	}
+	if a.Header["Location"] != "" && a.Status != http.StatusFound && a.Status != http.StatusSeeOther {
+		problems = append(problems, fmt.Sprintf("it redirects by %d", a.Status))
+	}
+	return problems
+}
+
+// outside is markup that loads or names something.
+var outside = regexp.MustCompile(`(?i)\b(src|href|action|url)\s*[=(]|<(img|link|iframe|object|base)\b`)
+
+// page returns what is wrong with a page, or with another body.
+func (p *player) page(r Request, a Answer, w want) (problems []string) {
+	policy := a.Header["Content-Security-Policy"]
+	switch typ := a.Header["Content-Type"]; {
+	case typ == "text/html; charset=utf-8":
+		parts := strings.Split(policy, "; ")
+		for _, part := range []string{"default-src 'none'", "base-uri 'none'", "frame-ancestors 'none'"} {
+			if !slices.Contains(parts, part) {
+				problems = append(problems, fmt.Sprintf("the policy %q lacks %s", policy, part))
+			}
+		}
+		if strings.Contains(policy, "script-src") != w.bounce || strings.Contains(policy, "unsafe") || strings.Contains(policy, "*") && !w.bounce {
+			problems = append(problems, "the policy is "+policy)
+		}
+		if found := outside.FindString(a.Body); found != "" {
+			problems = append(problems, "the page has "+found)
+		}
+	case typ == "application/problem+json" || typ == "application/json":
+		if policy != "" || !json.Valid([]byte(a.Body)) && r.Method != http.MethodHead {
+			problems = append(problems, "the document is no JSON, or has a policy")
+		}
+	case a.Body != "":
+		problems = append(problems, "the body is "+typ)
+	}
+	return problems
+}
+
+// refusal returns what is wrong with a page or document that refuses r. Its
+// reference must find the line in the log, which is an error where it is ours to
+// mend.
+func (p *player) refusal(r Request, a Answer, w want, lines string) (problems []string) {
+	wrong := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
+	if r.Method != http.MethodHead { // it has no body
+		problems = p.named(a, w, lines)
+	}
+	if w.status == http.StatusMethodNotAllowed && a.Header["Allow"] == "" {
+		wrong("it does not say what is allowed")
+	}
+	if w.status == http.StatusServiceUnavailable && a.Header["Retry-After"] == "" {
+		wrong("it does not say when to try again")
+	}
+	if w.status == http.StatusInternalServerError && !strings.Contains(lines, `"level":"ERROR"`) {
+		wrong("what is ours to mend is no error in the log")
+	}
+	return problems
+}
+
+// named returns what is wrong with the words of a page or document.
+func (p *player) named(a Answer, w want, lines string) (problems []string) {
+	wrong := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
+	var d struct {
+		Type, Title, Detail, Reference string
+		Status                         int
+	}
+	if p.way.document {
+		if err := json.Unmarshal([]byte(a.Body), &d); err != nil {
+			wrong("the problem document: %v", err)
+		}
+		if d.Type != "urn:evergrant:problem:"+w.typ || d.Status != w.status || d.Title == "" || d.Detail == "" {
+			wrong("the problem is %s, %d, want %s", d.Type, d.Status, w.typ)
+		}
+	} else {
+		_, rest, _ := strings.Cut(a.Body, "Reference: ")
+		reference, _, _ := strings.Cut(rest, "<")
+		d.Reference = html.UnescapeString(reference)
+	}
+	if d.Reference == "" || !strings.Contains(lines, `"reference":"`+d.Reference+`"`) {
+		wrong("the reference %q finds no line", d.Reference)
+	}
+	return problems
+}
+
+// outcome returns what is wrong with an answer that tells how it has ended: at
+// the host or, where there is no place for that, by itself.
+func (p *player) outcome(f *flow, a Answer, w want) (problems []string) {
+	wrong := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
+	if !f.way.stays {
+		q := url.Values{"connection_id": {f.key.ConnectionID}, "provider": {f.key.Provider}, "result": {w.result}}
+		if to := f.ReturnTo + "?" + q.Encode() + w.also; a.Status != http.StatusSeeOther || a.Header["Location"] != to || a.Body != "" {
+			wrong("%d to %s, want 303 to %s", a.Status, a.Header["Location"], to)
+		}
+		return problems
+	}
+	var d struct{ Type, Result string }
+	if err := json.Unmarshal([]byte(a.Body), &d); err != nil || a.Status != w.status {
+		wrong("status %d, want %d", a.Status, w.status)
+	}
+	if w.typ != "" && d.Type != "urn:evergrant:problem:"+w.typ || w.typ == "" && d.Result != w.result {
+		wrong("the answer is %s%s, want %s%s", d.Result, d.Type, w.result, w.typ)
+	}
+	return problems
+}
+
+// away returns what is wrong with an answer that leads to the provider: exactly
+// our parameters, each once, and one new cookie.
+func (p *player) away(f *flow, a Answer) (problems []string) {
+	wrong := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
+	if a.Status != http.StatusFound {
+		return []string{fmt.Sprintf("status %d, want 302", a.Status)}
+	}
+	where, rawQuery, _ := strings.Cut(a.Header["Location"], "?")
+	q, err := url.ParseQuery(rawQuery)
+	if err != nil {
+		wrong("location: %v", err)
+	}
+	id := f.key.Provider
+	names := map[string]string{
+		"response_type": "code", "client_id": id + "-client", "redirect_uri": f.PublicURL + "/callback/" + id, "state": "", "scope": "",
+	}
+	switch id {
+	case "whiplash":
+		names["code_challenge"], names["code_challenge_method"] = "", "S256"
+	case "whcc":
+		names = map[string]string{"SessionID": ""}
+	}
+	for name, want := range names {
+		if len(q[name]) != 1 || q.Get(name) == "" || want != "" && q.Get(name) != want {
+			wrong("%s is %q", name, q[name])
+		}
+	}
+	delete(q, "identity_provider") // what a ticket may say besides
+	if len(q) != len(names) || where != p.Provider.URL+"/"+id+map[bool]string{true: "/login", false: "/authorize"}[id == "whcc"] {
+		wrong("it leads to %s with %v", where, slices.Sorted(maps.Keys(q)))
+	}
+	if id != "whcc" && len(q.Get("state")) < 43 {
+		wrong("the state has less than 256 bits")
+	}
+	return append(problems, p.cookies(a)...)
+}
+
+// cookies returns what is wrong with the cookies of an answer that starts an
+// authorization request. All but the last are removed.
+func (p *player) cookies(a Answer) (problems []string) {
+	https := strings.HasPrefix(p.PublicURL, "https://")
+	for i, line := range a.Cookies {
+		c, err := http.ParseSetCookie(line)
+		if err != nil {
+			return []string{"a cookie that is none"}
+		}
+		if c.Path != "/" || c.Domain != "" || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Secure != https ||
+			strings.HasPrefix(c.Name, "__Host-") != https || len(line) > 4096 {
+			problems = append(problems, fmt.Sprintf("the cookie %s has not its attributes", c.Name))
+		}
+		if last := i == len(a.Cookies)-1; last != (c.MaxAge == 600) || !last && (c.MaxAge >= 0 || c.Value != "") {
+			problems = append(problems, fmt.Sprintf("the cookie %s lives %d s", c.Name, c.MaxAge))
+		}
+	}
+	if len(a.Cookies) == 0 {
+		problems = append(problems, "there is no cookie")
+	}
+	return problems
+}
+
+// leaks returns which secrets stand in an answer or in what was printed. What is
+// there by design: the state on its way to the provider, the cookie on its way
+// to the browser, and what our own page posts again.
+func (p *player) leaks(a Answer, w want, lines string) (problems []string) {
+	secrets := append(p.Provider.private(), p.private...)
+	to, body, cookies := a.Header["Location"], a.Body, ""
+	if w.away {
+		u, err := url.Parse(to)
+		if err != nil {
+			return []string{"it leads to no URL"}
+		}
+		q := u.Query()
+		for _, name := range []string{"state", "SessionID"} {
+			q.Del(name)
+		}
+		to = u.Path + "?" + q.Encode()
+		for _, line := range a.Cookies {
+			name, _, _ := strings.Cut(line, "=")
+			cookies += name + " "
+			if c, err := http.ParseSetCookie(line); err == nil && leaked(lines, c.Value) != "" {
+				problems = append(problems, "the log has the new cookie")
+			}
+		}
+	} else {
+		cookies = strings.Join(a.Cookies, " ")
+	}
+	others := ""
+	for name, value := range a.Header {
+		if name != "Location" {
+			others += name + ": " + value + "\n"
+		}
+	}
+	if w.bounce {
+		body = ""
+	}
+	for _, s := range secrets {
+		for where, text := range map[string]string{"log": lines, "page": body, "location": to, "cookies": cookies, "headers": others} {
+			if form := leaked(text, s.value); form != "" {
+				problems = append(problems, fmt.Sprintf("the %s has the %s, %s", where, s.what, form))
+			}
+		}
+	}
+	return problems
+}
+
+// leaksNothing notes which secrets stand in text.
+func (p *player) leaksNothing(where, text string) {
+	for _, s := range append(p.Provider.private(), p.private...) {
+		if form := leaked(text, s.value); form != "" {
+			p.problem("the %s show the %s, %s", where, s.what, form)
+		}
+	}
+}
