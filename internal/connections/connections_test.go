@@ -594,6 +594,28 @@ func TestImport(t *testing.T) {
 	})
 }
 
+// A caller that did not hear the answer asks again. The refresh token is spent by
+// then, and to send it again could end the grant.
+func TestAnImportThatIsRepeatedSendsNothing(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fixture) {
+		k := connection.Key{ConnectionID: "acct_42", Provider: "whiplash"}
+		for range 2 {
+			if resp, raw := f.do(t, "%s", eventFile(t, "connections-import.json")); resp.Connection == nil || len(f.endpoint.sent) != 1 {
+				t.Fatalf("%s, %d token requests", raw, len(f.endpoint.sent))
+			}
+		}
+		if resp, raw := f.do(t, `{"action":"import","connection_id":"acct_42","provider":"whiplash","refresh_token":"another"}`); resp.Connection == nil || len(f.endpoint.sent) != 2 {
+			t.Errorf("another refresh token: %s, %d token requests", raw, len(f.endpoint.sent))
+		}
+		if _, err := f.store.Disconnect(t.Context(), k, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		if resp, raw := f.do(t, `{"action":"import","connection_id":"acct_42","provider":"whiplash","refresh_token":"another"}`); resp.Connection == nil || len(f.endpoint.sent) != 3 {
+			t.Errorf("after a disconnect: %s, %d token requests", raw, len(f.endpoint.sent))
+		}
+	})
+}
+
 // A caller who hangs up loses no grant.
 func TestImportSurvivesItsCaller(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fixture) {

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -132,7 +133,7 @@ func (h *Handler) issue(ctx context.Context, k connection.Key, _ Request) (conne
 	if client.Provider.Issue == nil {
 		return connection.Connection{}, &Error{Type: "not_offered", Detail: client.Provider.Name + " issues no tokens without a user: connect in a browser"}
 	}
-	return h.store(ctx, k, client, func(ctx context.Context) (oauth.TokenSet, error) {
+	return h.store(ctx, k, client, "", func(ctx context.Context) (oauth.TokenSet, error) {
 		return oauth.WithCredentials(ctx, h.Secrets, client, func(c oauth.Client) (oauth.TokenSet, error) { return h.Tokens.Issue(ctx, c) })
 	})
 }
@@ -154,14 +155,22 @@ func (h *Handler) take(ctx context.Context, k connection.Key, req Request) (conn
 		if err := checkPrefix(client, req.AccessToken); err != nil {
 			return connection.Connection{}, err
 		}
-		return h.store(ctx, k, client, func(context.Context) (oauth.TokenSet, error) {
+		return h.store(ctx, k, client, "", func(context.Context) (oauth.TokenSet, error) {
 			return oauth.TokenSet{AccessToken: req.AccessToken, TokenType: "Bearer", IssuedAt: h.Now()}, nil
 		})
 	}
 	if client.Provider.NoRefresh {
 		return connection.Connection{}, &Error{Type: "not_offered", Detail: client.Provider.Name + " has no refresh tokens: import an access_token, or connect in a browser"}
 	}
-	return h.store(ctx, k, client, func(ctx context.Context) (oauth.TokenSet, error) {
+	id := importID(req.RefreshToken)
+	c, err := h.Reader.Get(ctx, k)
+	switch {
+	case err != nil && !errors.Is(err, connection.ErrNotFound):
+		return connection.Connection{}, err
+	case c.RequestID == id && c.Status != connection.Disconnected:
+		return c, nil // whose answer was lost; to send the spent token again could end the grant
+	}
+	return h.store(ctx, k, client, id, func(ctx context.Context) (oauth.TokenSet, error) {
 		tokens, err := oauth.WithCredentials(ctx, h.Secrets, client, func(c oauth.Client) (oauth.TokenSet, error) {
 			return h.Tokens.Refresh(ctx, c, req.RefreshToken)
 		})
@@ -170,6 +179,12 @@ func (h *Handler) take(ctx context.Context, k connection.Key, req Request) (conn
 		}
 		return tokens, err
 	})
+}
+
+// importID returns what a connection made of a refresh token remembers of it.
+func importID(refreshToken oauth.Secret) string {
+	sum := sha256.Sum256([]byte("import\x00" + refreshToken.Reveal()))
+	return hex.EncodeToString(sum[:])
 }
 
 // checkPrefix refuses a token that is marked as one of another environment.
@@ -188,14 +203,14 @@ func checkPrefix(client oauth.Client, token oauth.Secret) error {
 
 // store obtains a new grant, stores it and returns the connection. The keys
 // come first: what can fail fails before the provider answers.
-func (h *Handler) store(ctx context.Context, k connection.Key, client oauth.Client, obtain func(context.Context) (oauth.TokenSet, error)) (connection.Connection, error) {
+func (h *Handler) store(ctx context.Context, k connection.Key, client oauth.Client, requestID string, obtain func(context.Context) (oauth.TokenSet, error)) (connection.Connection, error) {
 	keys, err := h.Secrets.SealKeys(ctx)
 	if err != nil {
 		return connection.Connection{}, err
 	}
 	ctx, cancel := completion.Finishing(ctx, wholeTime) // a caller who leaves loses no grant
 	defer cancel()
-	if _, err := h.completer().Connect(ctx, keys, completion.Grant{Key: k, Client: client, Obtain: obtain}); err != nil {
+	if _, err := h.completer().Connect(ctx, keys, completion.Grant{Key: k, Client: client, RequestID: requestID, Obtain: obtain}); err != nil {
 		return connection.Connection{}, err
 	}
 	return h.Reader.Get(ctx, k)

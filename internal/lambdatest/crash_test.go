@@ -519,23 +519,20 @@ func (p *play) disconnecting() {
 }
 
 // making kills the control plane while it makes a connection. Whoever asked
-// looks after the next sweep whether it is there, and asks again where it is
-// not.
+// asks again after the next sweep, whether it is there or not.
 func (p *play) making() {
 	action, _, _ := strings.Cut(p.scene, " ")
 	p.die("ConnectionsFunction", p.event(action, map[string]any{"refresh_token": p.imported}))
 	p.sweep()
-	if p.ask("get", connectionID, p.provider, nil).Error != nil {
-		got := p.make()
-		if p.lost == theGrant {
-			if got.Error == nil || got.Error.Type != "refused" || p.item(connectionID, p.provider) != nil {
-				p.t.Errorf("it is asked for again, and answered by %+v", got)
-			}
-			return
+	got := p.make()
+	if p.lost == theGrant {
+		if got.Error == nil || got.Error.Type != "refused" || p.item(connectionID, p.provider) != nil {
+			p.t.Errorf("it is asked for again, and answered by %+v", got)
 		}
-		if got.Error != nil {
-			p.t.Fatalf("it is asked for again, and refused: %+v", got.Error)
-		}
+		return
+	}
+	if got.Error != nil {
+		p.t.Fatalf("it is asked for again, and refused: %+v", got.Error)
 	}
 	p.lives()
 }
