@@ -17,6 +17,10 @@ type Grant struct {
 	Client    oauth.Client
 	RequestID string // connection.StateID of the authorization request; "": there was none
 
+	// Imported says that an operator brings it, who vouches for whose it is: an
+	// account that cannot be looked up is then no reason to refuse it.
+	Imported bool
+
 	// Obtain asks the provider for it. It is called once.
 	Obtain func(context.Context) (oauth.TokenSet, error)
 }
@@ -42,6 +46,7 @@ func (c *Completer) Connect(ctx context.Context, keys seal.Keys, g Grant) (conne
 		return made, fmt.Errorf("%w: %w", ErrNotStored, err)
 	}
 	made.RequestID = g.RequestID
+	made.AnyAccount = made.AnyAccount || g.Imported && tokens.Account.ID == ""
 	end, _ := ctx.Deadline() // there is one, by Finishing
 	keeper := spill.Keeper{Store: c.Spill, Random: c.Random, Log: c.Log}
 	place, err := keeper.KeepGrant(ctx, end, keys, made, tokens, c.Connections)

@@ -210,7 +210,7 @@ func (h *Handler) store(ctx context.Context, k connection.Key, client oauth.Clie
 	}
 	ctx, cancel := completion.Finishing(ctx, wholeTime) // a caller who leaves loses no grant
 	defer cancel()
-	if _, err := h.completer().Connect(ctx, keys, completion.Grant{Key: k, Client: client, RequestID: requestID, Obtain: obtain}); err != nil {
+	if _, err := h.completer().Connect(ctx, keys, completion.Grant{Key: k, Client: client, RequestID: requestID, Imported: true, Obtain: obtain}); err != nil {
 		return connection.Connection{}, err
 	}
 	return h.Reader.Get(ctx, k)
