@@ -109,6 +109,11 @@ bench: ## Count what each step costs: calls, writes, memory
 simulate: ## Play sweeps in virtual time: what is late, what a month costs; FLAGS='--connections 5000 --outage 1h-2h:hanging' for own questions
 	go run ./internal/capacity/cmd $(FLAGS)
 
+# `make test` runs the built functions, too, but for these.
+.PHONY: proof
+proof: ## Kill the built functions at every call, give them a network that misbehaves, and every bad input: some minutes
+	go test -count=1 -tags proof ./internal/lambdatest
+
 .PHONY: million
 million: ## Play a million connections in virtual time: none is late, an outage marks none, no rate is exceeded
 	go test -count=1 -v -run 'Million|Model|FanOut' ./internal/capacity
