@@ -36,6 +36,7 @@ Register the redirect URI that the page shows for each provider, such as http://
 	flags.StringVar(&c.SecretsFile, "secrets", "", "`file` with the client credentials of real providers")
 	flags.StringVar(&c.Dir, "dir", local.DefaultDir, "data `folder`")
 	flags.DurationVar(&c.TokenLifetime, "token-lifetime", 0, "`life` of simulated access tokens, such as 30s (default as documented by each provider)")
+	flags.BoolVar(&c.Completion, "completion", true, "play the host too, which completes a connection only for who is signed in (--completion=false leaves that out)")
 	flags.IntVar(&c.Port, "port", local.DefaultPort, "`port` of the page; 0 is one that is free")
 	flags.IntVar(&c.SimulatorPort, "simulator-port", local.DefaultSimulatorPort, "`port` of the simulated providers; 0 is one that is free")
 	flags.BoolVar(&c.AllowPrivate, "allow-private", false, "let URLs in --secrets be loopback and private ones")

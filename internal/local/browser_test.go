@@ -238,6 +238,9 @@ func TestInABrowser(t *testing.T) {
 		{"declining changes nothing", testDeclining},
 		{"reloading the callback shows the first outcome", testReload},
 		{"two tabs can be finished in any order", testTwoTabs},
+		{"the host completes each provider's connection", testCompletion},
+		{"another user's link connects nothing", testTwoUsers},
+		{"who is not signed in is asked", testSigningIn},
 		{"the page works without script", testWithoutScript},
 		{"the page counts on and looks again", testLooksAgain},
 		{"the page fits every screen", testScreens},
@@ -380,6 +383,95 @@ func testTwoTabs(t *testing.T, b browser) {
 		if c := r.control(t, "get", id, "whatnot").Connection; c == nil || c.Status != connection.Active {
 			t.Errorf("connection %s = %+v, want it active", id, c)
 		}
+	}
+}
+
+// hosted has local mode play the host.
+func hosted(c *local.Config) { c.Completion = true }
+
+func testCompletion(t *testing.T, b browser) {
+	r := start(t, hosted)
+	for _, provider := range []string{"whiplash", "whisk", "whatnot", "whcc"} {
+		one, two := b.tab(t), b.tab(t)
+		r.clock.Advance(time.Second) // of five cookies the oldest goes
+		one.begin(r, provider, "one") // in two tabs, as one user
+		two.connect(r, provider, "two", "approve")
+		two.has(".notice.good")
+		one.decide(provider, "approve")
+		one.has(".notice.good")
+		for _, id := range []string{"one", "two"} {
+			if c := r.control(t, "get", id, provider).Connection; c == nil || c.Status != connection.Active {
+				t.Errorf("connection %s at %s = %+v, want it active", id, provider, c)
+			}
+		}
+	}
+	tab := b.tab(t)
+	tab.connect(r, "whatnot", "three", "deny")
+	if got := tab.text("#notice.bad"); !strings.Contains(got, "access was declined") {
+		t.Errorf("notice = %q", got)
+	}
+}
+
+// link returns a connect link as the host makes it for the owner of a
+// connection ID.
+func (r running) link(t *testing.T, dir, connectionID string) string {
+	t.Helper()
+	key, err := local.ConnectKey(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	link, err := connect.Ticket{ConnectionID: connectionID, Provider: "whiplash", ReturnTo: r.URL + "/"}.Link(r.URL, key, r.clock.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return link
+}
+
+// SECURITY row 44: Mallory sends her own connect link to Bob, who is signed in
+// and approves. His account must not become hers, nor the code be sent.
+func testTwoUsers(t *testing.T, b browser) {
+	var dir string
+	r := start(t, hosted, func(c *local.Config) { dir = c.Dir })
+	mallory, bob := b.tab(t), b.visitor(t).tab(t)
+	bob.connect(r, "whatnot", "bob", "approve") // so he is signed in as bob
+	bob.has(".notice.good")
+
+	bob.open(r.link(t, dir, "mallory"))
+	bob.decide("whiplash", "approve")
+	if got := bob.text("#notice.bad"); !strings.Contains(got, "somebody else is signed in") {
+		t.Errorf("Bob reads %q", got)
+	}
+	bob.shot("two-users")
+	for _, id := range []string{"mallory", "bob"} {
+		if got := r.control(t, "get", id, "whiplash"); got.Error == nil || got.Error.Type != "not_found" {
+			t.Errorf("connection of %s = %+v, want none", id, got.Connection)
+		}
+	}
+	if l := r.Simulator.Ledger("whiplash"); l.TokenRequests["authorization_code"] != 0 || len(l.LiveAccessTokens) != 0 {
+		t.Errorf("the code was sent: %v", l.TokenRequests)
+	}
+	mallory.connect(r, "whiplash", "mallory", "approve") // in her own browser it is fine
+	mallory.has(".notice.good")
+}
+
+func testSigningIn(t *testing.T, b browser) {
+	var dir string
+	r := start(t, hosted, func(c *local.Config) { dir = c.Dir })
+	tab := b.tab(t)
+	tab.open(r.link(t, dir, "ann"))
+	tab.decide("whiplash", "approve")
+	tab.has("#sign-in")
+	tab.do("reload", chromedp.Reload())
+	if l := r.Simulator.Ledger("whiplash"); l.TokenRequests["authorization_code"] != 0 {
+		t.Error("the code was sent before anybody had signed in")
+	}
+	tab.screens("", "signin")
+	tab.click("#sign-in")
+	if got := tab.text("#notice.good"); !strings.Contains(got, "connected as ann") {
+		t.Errorf("notice = %q", got)
+	}
+	if got := tab.text("#signed-in"); got != "ann" {
+		t.Errorf("signed in as %q", got)
 	}
 }
 

@@ -44,7 +44,7 @@ func (g gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "The request broke off.", http.StatusBadRequest)
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), routeTime)
+	ctx, cancel := within(r.Context(), now, routeTime)
 	defer cancel()
 	resp, err := g.handle(ctx, ev)
 	if err == nil {

@@ -58,6 +58,10 @@ type Config struct {
 	// by each provider.
 	TokenLifetime time.Duration
 
+	// Completion has local mode play the host: the callback sends the browser to
+	// a page that completes the connection for who is signed in there.
+	Completion bool
+
 	// Ticks, if set, says when to sweep, in place of the timer. Tests that call
 	// Sweep themselves give one that never comes.
 	Ticks <-chan time.Time

@@ -27,6 +27,9 @@ var pageText string
 //go:embed token.html
 var tokenText string
 
+//go:embed signin.html
+var signInText string
+
 //go:embed style.css
 var style string
 
@@ -34,8 +37,9 @@ var style string
 var script string
 
 var (
-	pageTemplate  = template.Must(template.New("page").Parse(pageText))
-	tokenTemplate = template.Must(template.New("token").Parse(tokenText))
+	pageTemplate   = template.Must(template.New("page").Parse(pageText))
+	tokenTemplate  = template.Must(template.New("token").Parse(tokenText))
+	signInTemplate = template.Must(template.New("signin").Parse(signInText))
 )
 
 // records is what the page reads of the store.
@@ -54,6 +58,7 @@ type clients interface {
 type page struct {
 	url       string // of local mode
 	simulated bool
+	hosts     bool   // it completes connections
 	source    string // where client credentials come from
 	store     records
 	clients   clients
@@ -73,6 +78,8 @@ func (p *page) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", p.show)
 	mux.HandleFunc("POST /connect", p.connect)
+	mux.HandleFunc("GET /complete", p.complete)
+	mux.HandleFunc("POST /sign-in", p.signIn)
 	mux.HandleFunc("POST /issue", p.act("issue"))
 	mux.HandleFunc("POST /refresh", p.act("refresh"))
 	mux.HandleFunc("POST /disconnect", p.act("disconnect"))
@@ -92,6 +99,9 @@ func (p *page) show(w http.ResponseWriter, r *http.Request) {
 		p.log.ErrorContext(r.Context(), "page not shown", "err", err)
 		http.Error(w, "The data folder cannot be read: the log says why.", http.StatusInternalServerError)
 		return
+	}
+	if p.hosts {
+		v.SignedIn = strings.Join(owned(r), ", ")
 	}
 	p.write(w, pageTemplate, v)
 }
@@ -114,6 +124,9 @@ func (p *page) connect(w http.ResponseWriter, r *http.Request) {
 		p.log.ErrorContext(r.Context(), "no connect link", "err", err)
 		p.back(w, r, k, "internal")
 		return
+	}
+	if p.hosts {
+		p.setOwned(w, append([]string{k.ConnectionID}, owned(r)...))
 	}
 	http.Redirect(w, r, link, http.StatusSeeOther)
 }
@@ -140,7 +153,7 @@ func (p *page) act(action string) http.HandlerFunc {
 
 // invoke calls the control plane with the time that the function has.
 func (p *page) invoke(ctx context.Context, raw json.RawMessage) (connections.Response, error) {
-	ctx, cancel := context.WithTimeout(ctx, controlTime)
+	ctx, cancel := within(ctx, p.now(), controlTime)
 	defer cancel()
 	return p.control(ctx, raw)
 }

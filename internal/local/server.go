@@ -202,7 +202,7 @@ func (s *Server) tick(ctx context.Context) {
 // Sweep runs one sweep, as the schedule does in a deployment. When ctx ends it
 // begins no further refresh and returns once those under way are stored.
 func (s *Server) Sweep(ctx context.Context) (refresh.Summary, error) {
-	ctx, cancel := context.WithTimeout(ctx, sweepTime)
+	ctx, cancel := within(ctx, s.config.Now(), sweepTime)
 	defer cancel()
 	answer, err := s.sweeper.Handle(ctx, json.RawMessage(`{"action":"sweep"}`))
 	summary, _ := answer.(refresh.Summary) // a sweep answers with nothing else

@@ -20,6 +20,7 @@ type pageView struct {
 	Simulated bool
 	Source    string // where client credentials come from
 	Notice    notice
+	SignedIn  string // the connection IDs whose owner is signed in
 	Rows      []row
 	Next      int // seconds until the page should look again
 	Cards     []card
@@ -36,6 +37,7 @@ type row struct {
 	Status       string // its code
 	StatusText   string
 	Failure      string // in plain words
+	Missing      string // scopes that were asked for and not granted
 
 	HasToken    bool
 	Expires     bool
@@ -141,6 +143,7 @@ func (p *page) row(c connection.Connection) row {
 	r := row{
 		ID: c.Provider + "-" + c.ConnectionID, ConnectionID: c.ConnectionID, Provider: c.Provider, Name: provider.Name, Hue: hueOf(c.Provider),
 		Account: account(c), Status: string(c.Status), StatusText: statusText(c), Failure: failureText(c, provider.Name),
+		Missing:  strings.Join(c.ScopesMissing, ", "),
 		HasToken: c.AccessToken != "", Expires: !c.ExpiresAt.IsZero(),
 		Refreshes:   p.refreshes.Of(c.Key),
 		RefreshedAt: c.RefreshedAt.Unix(),

@@ -42,8 +42,12 @@ func (s *Server) routes(creds *credentials) http.Handler {
 		},
 	}
 	p := &page{
-		url: s.URL, simulated: s.Simulator != nil, source: creds.source,
+		url: s.URL, simulated: s.Simulator != nil, hosts: c.Completion, source: creds.source,
 		store: s.store, clients: creds, control: control.Handle, refreshes: counted, key: signingKey(creds.connect), now: c.Now, log: c.Log,
+	}
+	completionURL := ""
+	if c.Completion {
+		completionURL = s.URL + "/complete"
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/", ownOrigin(p.routes()))
@@ -52,7 +56,7 @@ func (s *Server) routes(creds *credentials) http.Handler {
 	}).Handle})
 	mux.Handle("/callback/{provider}", gateway{now: c.Now, log: c.Log, handle: (&callback.Handler{
 		Secrets: creds, Tokens: tokens, Requests: s.store, History: s.store, Connections: s.store,
-		PublicURL: s.URL, Shards: shards, Random: c.Random, Now: c.Now, Log: c.Log,
+		PublicURL: s.URL, CompletionURL: completionURL, Shards: shards, Random: c.Random, Now: c.Now, Log: c.Log,
 	}).Handle})
 	return mux
 }
