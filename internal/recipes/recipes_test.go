@@ -24,21 +24,28 @@ const root = "../.."
 // The headings in README.md under which there are programs.
 const (
 	connecting = "Let a user connect"
+	completing = "Complete the connection"
 	reading    = "Read a token"
 )
 
 // A language is what a program is written in.
 type language struct {
-	name    string // of its fences
-	command func() ([]string, error)
-	connect string // a frame around the program that makes a link; %s is the program
-	read    string // the same around the program that reads tokens
+	name     string // of its fences
+	command  func() ([]string, error)
+	connect  string // a frame around the program that makes a link; %s is the program
+	complete string // the same around the one that completes a connection
+	read     string // the same around the program that reads tokens
 }
 
 var languages = []language{
 	{
 		name: "python", command: python,
 		connect: "import os\nconnect_secret, public_url = 'connect', os.environ['PUBLIC_URL']\n%s\nprint(link)\n",
+		complete: `connections = "connections"
+%s
+for handle in ["good", "foreign", "used"]:
+    print(json.dumps(complete({"handle": handle, "provider": "whiplash", "connection_id": "asked"}, "mine")))
+`,
 		read: `import os
 table, connections = os.environ["TABLE"], "connections"
 %s
@@ -52,6 +59,12 @@ for id in os.environ["IDS"].split():
 	{
 		name: "js", command: node,
 		connect: "const connectSecret = 'connect', publicURL = process.env.PUBLIC_URL;\n%s\nconsole.log(link);\n",
+		complete: `const connections = "connections";
+%s
+for (const handle of ["good", "foreign", "used"]) {
+  console.log(JSON.stringify(await complete({ handle, provider: "whiplash", connection_id: "asked" }, "mine")));
+}
+`,
 		read: `const table = process.env.TABLE, connections = "connections";
 %s
 for (const id of process.env.IDS.split(" ")) {
@@ -172,7 +185,7 @@ func (l language) run(t *testing.T, source string, env ...string) (out, warnings
 func TestEveryProgramInADocumentIsRun(t *testing.T) {
 	run := map[string]bool{}
 	for _, l := range languages {
-		for _, heading := range []string{connecting, reading} {
+		for _, heading := range []string{connecting, completing, reading} {
 			run["README.md, "+heading+", "+l.name] = true
 		}
 	}
