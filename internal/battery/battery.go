@@ -75,7 +75,7 @@ type Target struct {
 	PublicURL  string // what redirect URIs begin with; http: cookies have no __Host- prefix
 	ReturnTo   string // a URL on an allowed origin, without a query
 	ConnectKey string // the key k1, which signs connect tickets
-	Secrets    []string
+	Secrets    []string // keys and other secrets that nobody may print
 	Provider   *Provider
 	Now        func() time.Time
 
@@ -193,6 +193,11 @@ func Run(t *testing.T, target Target) {
 		}
 	}
 	t.Log(report(target.Name, count, played, skipped))
+	for _, c := range all {
+		if c.known != "" {
+			t.Logf("known, %03d %s: %s", c.numbers[0], c.name, c.known)
+		}
+	}
 }
 
 // verdict fails t for the problems of a case, unless they are known. A known one

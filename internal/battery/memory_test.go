@@ -84,18 +84,19 @@ func inProcess(t *testing.T) Target {
 	}
 }
 
-// wire makes the handlers anew, as a function does that starts.
+// wire makes the handlers anew, as a function does that starts. They have no
+// PublicURL, so that it is API Gateway's own.
 func (p *process) wire() {
 	store := &secrets.Store{API: p.manager, Prefix: "providers/", Seal: "seal", Connect: "connect", AllowPrivate: true, Now: p.now, Jitter: half}
 	tokens := &oauth.TokenClient{HTTP: oauth.NewHTTPClient(true), Now: p.now}
 	log := slog.New(slog.NewJSONHandler(p, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	tables := spoilt{p.Memory, p}
 	p.authorize = &authorize.Handler{
-		Secrets: store, Provider: tokens, PublicURL: "https://connect.example.com", ReturnOrigins: []string{"https://app.example.com"}, Now: p.now, Log: log,
+		Secrets: store, Provider: tokens, ReturnOrigins: []string{"https://app.example.com"}, Now: p.now, Log: log,
 	}
 	p.callback = &callback.Handler{
 		Secrets: store, Tokens: tokens, Requests: tables, History: tables, Connections: tables, Spill: nowhere{},
-		PublicURL: "https://connect.example.com", Shards: 4, Random: half, Now: p.now, Log: log,
+		Shards: 4, Random: half, Now: p.now, Log: log,
 	}
 }
 

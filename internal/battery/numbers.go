@@ -33,8 +33,11 @@ var inputs = map[int]string{
 	112: "a clock that is off", 114: "times out of any range", 116: "an event of another shape",
 }
 
-// elsewhere says why nothing here plays a number. Completion by the host has a
-// table of its own in mind: take its numbers out here and put them on its cases.
+// elsewhere says why nothing here plays a number.
+//
+// Completion by the host is one more table, for a Target that has a completion
+// URL and can ask the control plane: take its numbers out here, and put them on
+// its cases.
 var elsewhere = map[int]string{
 	18: "throttling is the gateway's; that a forged ticket costs no write is number 2",
 	19: "throttling is the gateway's; that a browser keeps the five youngest is number 20",
