@@ -72,9 +72,9 @@ type Target struct {
 	Name string // in-process, local mode or built functions
 	Deployment
 
-	PublicURL  string // what redirect URIs begin with; http: cookies have no __Host- prefix
-	ReturnTo   string // a URL on an allowed origin, without a query
-	ConnectKey string // the key k1, which signs connect tickets
+	PublicURL  string   // what redirect URIs begin with; http: cookies have no __Host- prefix
+	ReturnTo   string   // a URL on an allowed origin, without a query
+	ConnectKey string   // the key k1, which signs connect tickets
 	Secrets    []string // keys and other secrets that nobody may print
 	Provider   *Provider
 	Now        func() time.Time
