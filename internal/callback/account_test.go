@@ -91,11 +91,11 @@ func TestAReconnectStaysWithItsAccount(t *testing.T) {
 // is left to end by itself.
 func TestARefusedGrantIsRevokedWhereThatEndsNoOther(t *testing.T) {
 	w := newWorld(t)
-	w.connect(w.start("whisk", nil))
+	w.connect(w.start("whatnot", nil))
 	w.user = "grace"
-	f := w.start("whisk", nil)
+	f := w.start("whatnot", nil)
 	w.returns(w.connect(f), f, "failed")
-	if live := w.sim.Ledger("whisk").LiveAccessTokens; len(live) != 2 {
+	if live := w.sim.Ledger("whatnot").LiveAccessTokens; len(live) != 2 {
 		t.Errorf("%d access tokens live", len(live))
 	}
 }
