@@ -95,6 +95,7 @@ var served = []struct {
 	{"connections-import-static.json", nil, 0, `"connection_status":"active"`},
 	{"connections-import.json", nil, 0, `"connection_status":"active"`},
 	{"connections-issue.json", nil, 0, `"connection_status":"active"`},
+	{"connections-complete.json", nil, 0, `"type":"invalid_handle"`},
 	{"connections-get.json", nil, 0, `{"connection":{"connection_id":"acct_42","provider":"whatnot","connection_status":"active"`},
 	{"connections-list.json", nil, 0, `{"connections":[{"connection_id":"acct_42","provider":"whatnot"`},
 	{"connections-list-status.json", nil, 0, `{"connections":[{"connection_id":"acct_42",`},
