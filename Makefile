@@ -109,10 +109,10 @@ bench: ## Count what each step costs: calls, writes, memory
 simulate: ## Play sweeps in virtual time: what is late, what a month costs; FLAGS='--connections 5000 --outage 1h-2h:hanging' for own questions
 	go run ./internal/capacity/cmd $(FLAGS)
 
-# `make test` runs the built functions, too, but for these.
+# `make test` runs the built functions and the browser, too, but for these.
 .PHONY: proof
-proof: ## Kill the built functions at every call, give them a network that misbehaves, and every bad input: some minutes
-	go test -count=1 -tags proof ./internal/lambdatest
+proof: ## Kill the built functions at every call, give them a broken network and every bad input, click through all pages: some minutes
+	go test -count=1 -tags proof ./internal/lambdatest ./internal/local
 
 .PHONY: million
 million: ## Play a million connections in virtual time: none is late, an outage marks none, no rate is exceeded

@@ -5,7 +5,7 @@ import "time"
 // Outcomes counts the refreshes of a provider.
 type Outcomes struct {
 	Refreshes     int // token requests that the provider answered, whatever it said
-	InvalidGrants int // those that it refused with invalid_grant
+	InvalidGrants int // those of them that it refused with invalid_grant
 }
 
 // A Breaker is what is remembered of how a provider fares, for all its

@@ -42,7 +42,7 @@ type Connection struct {
 	ExpiresAt          time.Time // of the access token; zero: the provider names no expiry
 	Scopes             []string
 	ScopesMissing      []string // asked for and not granted, or no longer
-	SealedRefreshToken []byte // internal/seal, for RefreshTokenPurpose
+	SealedRefreshToken []byte   // internal/seal, for RefreshTokenPurpose
 	RefreshExpiresAt   time.Time
 
 	Account     oauth.Account

@@ -52,10 +52,10 @@ func (s *Store) CountRefreshes(ctx context.Context, provider string, o connectio
 	for tries := 1; ; tries++ {
 		row, err := s.updateState(ctx, doing, id,
 			"ADD hour_refreshes :refreshes, hour_invalid_grants :refused, recent_refreshes :refreshes, recent_invalid_grants :refused",
-			"hour_number >= :hour AND recent_number >= :recent",
+			"recent_number >= :recent", // and so the hour, which it is a part of
 			item{
 				":refreshes": number(int64(o.Refreshes)), ":refused": number(int64(o.InvalidGrants)),
-				":hour": number(spans.Hour.Number), ":recent": number(spans.Recent.Number),
+				":recent": number(spans.Recent.Number),
 			})
 		if errors.Is(err, connection.ErrConflict) {
 			row, err = s.beginSpan(ctx, doing, provider, o, now)
@@ -80,10 +80,9 @@ func (s *Store) beginSpan(ctx context.Context, doing, provider string, o connect
 	update, values := expression(append(window("hour", counted.Hour), window("recent", counted.Recent)...))
 	condition := "attribute_not_exists(recent_number)"
 	if old.Recent.Number != 0 {
-		condition = "recent_number = :read AND recent_refreshes = :read_refreshes AND recent_invalid_grants = :read_refused"
+		condition = "recent_number = :read AND recent_refreshes = :read_refreshes" // each refusal is a refresh
 		values[":read"] = number(old.Recent.Number)
 		values[":read_refreshes"] = number(int64(old.Recent.This.Refreshes))
-		values[":read_refused"] = number(int64(old.Recent.This.InvalidGrants))
 	}
 	return s.updateState(ctx, doing, providerID(provider), update, condition, values)
 }

@@ -229,22 +229,26 @@ func element(what, provider, connectionID string) string {
 // What a person clicks, in one Chromium. Each test has a local mode and
 // cookies of its own.
 func TestInABrowser(t *testing.T) {
-	b := newBrowser(t)
-	tests := []struct {
-		name string
-		run  func(*testing.T, browser)
-	}{
+	inBrowser(t, []browserTest{
 		{"each provider can be connected, refreshed and disconnected", testEachProvider},
 		{"declining changes nothing", testDeclining},
 		{"reloading the callback shows the first outcome", testReload},
 		{"two tabs can be finished in any order", testTwoTabs},
-		{"the host completes each provider's connection", testCompletion},
-		{"another user's link connects nothing", testTwoUsers},
-		{"who is not signed in is asked", testSigningIn},
 		{"the page works without script", testWithoutScript},
 		{"the page counts on and looks again", testLooksAgain},
-		{"the page fits every screen", testScreens},
-	}
+	})
+}
+
+// A browserTest is one that TestInABrowser or, for make proof, TestMoreInABrowser
+// plays.
+type browserTest struct {
+	name string
+	run  func(*testing.T, browser)
+}
+
+func inBrowser(t *testing.T, tests []browserTest) {
+	t.Helper()
+	b := newBrowser(t)
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) { tt.run(t, b.visitor(t)) })
 	}
@@ -393,7 +397,7 @@ func testCompletion(t *testing.T, b browser) {
 	r := start(t, hosted)
 	for _, provider := range []string{"whiplash", "whisk", "whatnot", "whcc"} {
 		one, two := b.tab(t), b.tab(t)
-		r.clock.Advance(time.Second) // of five cookies the oldest goes
+		r.clock.Advance(time.Second)  // of five cookies the oldest goes
 		one.begin(r, provider, "one") // in two tabs, as one user
 		two.connect(r, provider, "two", "approve")
 		two.has(".notice.good")

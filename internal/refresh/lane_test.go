@@ -305,7 +305,7 @@ func TestAFewThatHangAreNoOutage(t *testing.T) {
 				<-time.After(30 * time.Second)
 				return fails(&oauth.Error{Reason: "no answer"})(ctx, k)
 			}
-			return takes(300 * time.Millisecond)(ctx, k)
+			return takes(300*time.Millisecond)(ctx, k)
 		}
 		if got := s.minute(t); got != (Summary{Due: 1000, Refreshed: 982, Failed: 18}) {
 			t.Errorf("sweep = %+v", got)
