@@ -76,7 +76,7 @@ model: ## Check the model of the refresh with two attempts of each worker: a min
 	@command -v spin >/dev/null || { echo 'make model needs spin: apt-get install spin' >&2; exit 1; }
 	MODEL_ATTEMPTS=2 go test -count=1 -v ./internal/refreshmodel
 
-# `make test` plays the schedules with one fault, and with two at a strict provider.
+# `make test` plays the schedules with one fault.
 .PHONY: faults
 faults: ## Play the refresh through every schedule of FAULTS=2 faults; three take ten minutes or more
 	FAULTS=$(or $(FAULTS),2) go test -count=1 -v -run TestEveryScheduleOfFaults ./internal/refresh
@@ -112,7 +112,7 @@ simulate: ## Play sweeps in virtual time: what is late, what a month costs; FLAG
 # `make test` runs the built functions and the browser, too, but for these.
 .PHONY: proof
 proof: ## Kill the built functions at every call, give them a broken network and every bad input, click through all pages: some minutes
-	go test -count=1 -tags proof ./internal/lambdatest ./internal/local
+	go test -count=1 -tags proof ./internal/lambdatest ./internal/local ./internal/battery
 
 .PHONY: million
 million: ## Play a million connections in virtual time: none is late, an outage marks none, no rate is exceeded

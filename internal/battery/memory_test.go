@@ -62,7 +62,7 @@ func inProcess(t *testing.T) Target {
 	p.wire()
 	return Target{
 		Name: "in-process", Deployment: p, PublicURL: "https://connect.example.com", ReturnTo: "https://app.example.com/done",
-		ConnectKey: connectKey, Secrets: []string{sealKey}, Provider: provider, Now: p.now,
+		ConnectKey: connectKey, Secrets: []string{sealKey}, Provider: provider, Now: p.now, Brief: brief,
 		Advance: func(d time.Duration) {
 			p.mu.Lock()
 			defer p.mu.Unlock()

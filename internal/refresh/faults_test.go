@@ -725,7 +725,7 @@ func TestEveryScheduleOfFaults(t *testing.T) {
 		in    scenario
 		depth int
 	}{
-		{"strict", scenario{rotation: providers.Strict}, 2},
+		{"strict", scenario{rotation: providers.Strict}, 1},
 		{"strict, and a grant outlives a spent refresh token", scenario{rotation: providers.Strict, lenient: true}, 1},
 		{"until first use", scenario{rotation: providers.UntilFirstUse}, 1},
 		{"grace", scenario{rotation: providers.Grace}, 1},

@@ -1,0 +1,5 @@
+//go:build proof
+
+package battery
+
+const brief = false
