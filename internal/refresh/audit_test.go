@@ -195,7 +195,8 @@ func TestTheEndOfARefreshTokenIsToldOnceDaysAhead(t *testing.T) {
 		events int
 	}{
 		{"unknown", []time.Duration{0, 0, 0}, 0},
-		{"far away", []time.Duration{30 * day, 20 * day, 7 * day}, 0},
+		{"far away", []time.Duration{30 * day, 20 * day, 7*day + 2*time.Hour}, 0},
+		{"told before the refresh that would come too late", []time.Duration{30 * day, 7*day + time.Hour, 6 * day}, 1},
 		{"comes near", []time.Duration{9 * day, 8 * day, 7*day - time.Minute, 6 * day}, 1},
 		{"near from the start", []time.Duration{3 * day, 2 * day, day}, 1},
 		{"put off, and near again", []time.Duration{8 * day, 6 * day, 30 * day, 5 * day}, 2},

@@ -495,6 +495,7 @@ func TestSignal(t *testing.T) {
 		{"a refused grant with the last permit", failed, &oauth.Error{Status: 400, Code: "invalid_grant", RetryAfter: time.Second}, connection.RateLimited, time.Second},
 		{"a code of its own", failed, &oauth.Error{Status: 400, Code: "unrecognized_error"}, connection.Answered, 0},
 		{"our client is refused", failed, fmt.Errorf("%w: %w", errMisconfigured, &oauth.Error{Status: 401, Code: "invalid_client"}), connection.Misconfigured, 0},
+		{"a scope is refused, perhaps to one user", failed, fmt.Errorf("%w: %w", errMisconfigured, &oauth.Error{Status: 400, Code: "invalid_scope"}), connection.Answered, 0},
 		{"no client secret", failed, fmt.Errorf("x: %w", oauth.ErrNotConfigured), connection.Misconfigured, 0},
 		{"a connection that cannot be used so", failed, fmt.Errorf("%w: %w", errUnusable, oauth.ErrNotConfigured), connection.NoSignal, 0},
 		{"the store", failed, errors.New("throttled"), connection.NoSignal, 0},

@@ -218,7 +218,14 @@ func (r *Renewer) request(j job, c connection.Connection) (func(context.Context,
 // a second use after an unknown outcome.
 func (r *Renewer) send(ctx context.Context, j job, request func(context.Context, oauth.Client) (oauth.TokenSet, error)) (oauth.TokenSet, error) {
 	once := func() (oauth.TokenSet, error) {
-		return oauth.WithCredentials(ctx, r.Secrets, j.client, func(c oauth.Client) (oauth.TokenSet, error) { return request(ctx, c) })
+		tried := false
+		return oauth.WithCredentials(ctx, r.Secrets, j.client, func(c oauth.Client) (oauth.TokenSet, error) {
+			if tried && j.deadline.Sub(r.Now()) < attempt {
+				return oauth.TokenSet{}, &oauth.Error{NotSent: true, Reason: "no time is left to try other client credentials"}
+			}
+			tried = true
+			return request(ctx, c)
+		})
 	}
 	tokens, err := once()
 	if err != nil && oauth.Unknown(err) && j.client.Provider.Rotation != providers.Strict && j.deadline.Sub(r.Now()) >= attempt {
@@ -242,7 +249,7 @@ func (r *Renewer) commit(ctx context.Context, j job, c connection.Connection, to
 		func() ([]byte, error) { return spill.Seal(j.keys, at, spill.Grant{Tokens: tokens}) })
 	switch {
 	case errors.Is(err, errSuperseded):
-		return ending{outcome: outcomeSuperseded, err: r.superseded(ctx, j, c.Key, tokens)}
+		return ending{outcome: outcomeSuperseded, err: r.superseded(ctx, j, c, tokens)}
 	case err == nil:
 		r.forecast(ctx, before, c)
 		return ending{outcome: outcomeRefreshed}
@@ -259,7 +266,7 @@ const forecastTime = 7 * 24 * time.Hour
 // token already ended so soon; what connected tells nothing.
 func (r *Renewer) forecast(ctx context.Context, before, c connection.Connection) {
 	soon := func(c connection.Connection) bool {
-		return !c.RefreshExpiresAt.IsZero() && c.RefreshExpiresAt.Sub(c.RefreshedAt) < forecastTime
+		return !c.RefreshExpiresAt.IsZero() && c.RefreshExpiresAt.Sub(c.Due.At) < forecastTime // the next refresh may come too late to tell
 	}
 	if told := soon(before) && before.RefreshedAt.After(before.ConnectedAt); soon(c) && !told {
 		r.Log.WarnContext(ctx, "reauthorization expected", "provider", c.Provider, "connection_id", c.ConnectionID,
@@ -275,16 +282,17 @@ func (r *Renewer) write(ctx context.Context, j job, c connection.Connection) err
 // superseded revokes tokens that came too late: somebody has disconnected or
 // connected again, and theirs stands. After a reconnect only a provider that is
 // known to revoke one grant alone is asked: another may end the new one.
-func (r *Renewer) superseded(ctx context.Context, j job, k connection.Key, tokens oauth.TokenSet) error {
-	now, err := r.Leases.Get(ctx, k)
+func (r *Renewer) superseded(ctx context.Context, j job, c connection.Connection, tokens oauth.TokenSet) error {
+	now, err := r.Leases.Get(ctx, c.Key)
 	if err != nil && !errors.Is(err, connection.ErrNotFound) {
 		return fmt.Errorf("look up connection: %w", err)
 	}
-	if now.Status == connection.Active && !j.client.Provider.RevokesOne {
+	sameGrant := now.ConnectedAt.Equal(c.ConnectedAt) // refreshed once more since
+	if now.Status == connection.Active && (sameGrant || !j.client.Provider.RevokesOne) {
 		return nil
 	}
 	if err := r.Tokens.Revoke(ctx, j.client, tokens.AccessToken, tokens.RefreshToken); err != nil {
-		r.Log.WarnContext(ctx, "late tokens not revoked", "provider", k.Provider, "connection_id", k.ConnectionID, "err", err)
+		r.Log.WarnContext(ctx, "late tokens not revoked", "provider", c.Provider, "connection_id", c.ConnectionID, "err", err)
 	}
 	return nil
 }

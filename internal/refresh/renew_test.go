@@ -466,6 +466,7 @@ func TestALateAnswerLosesAgainstAPerson(t *testing.T) {
 							t.Error(err)
 						}
 					} else {
+						<-time.After(time.Second)
 						f.connect(t, f.key)
 					}
 					return rotated(1), nil
@@ -511,4 +512,80 @@ func TestStoreOutOfReachAtTheClaimSendsNothing(t *testing.T) {
 			}
 		})
 	}
+}
+
+// An unheardCommit takes effect and is not heard of, and then the store is away
+// for a while.
+type unheardCommit struct {
+	Leases
+	calls int
+	away  time.Time // until then
+}
+
+func (u *unheardCommit) Commit(ctx context.Context, c connection.Connection) error {
+	if u.calls++; u.calls == 1 {
+		if err := u.Leases.Commit(ctx, c); err != nil {
+			return err
+		}
+	}
+	if time.Now().Before(u.away) {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return u.Leases.Commit(ctx, c)
+}
+
+// Somebody has claimed the connection since a commit took effect that nobody
+// heard of. What it stored is live, and is not to be revoked as late.
+func TestAnOwnWriteIsNotTakenForAReconnect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		f.secrets.client.Provider.RevokesOne = true
+		f.connect(t, f.key)
+		first := *f.Renewer
+		first.Leases = &unheardCommit{Leases: f.store, away: time.Now().Add(4 * time.Second)}
+		var workers sync.WaitGroup
+		workers.Go(func() {
+			if got, err := first.Renew(t.Context(), f.key, 0); got.Result != Refreshed || err != nil {
+				t.Errorf("Renew = %v, %v", got, err)
+			}
+		})
+		<-time.After(3 * time.Second)
+		f.endpoint.answer = func(context.Context, oauth.Secret) (oauth.TokenSet, error) {
+			<-time.After(20 * time.Second)
+			return oauth.TokenSet{}, &oauth.Error{Status: 429, Reason: "busy"}
+		}
+		if got, _ := f.Renew(t.Context(), f.key, f.get(t, f.key).StoredFence); got.Result != Failed {
+			t.Errorf("the second refresh = %v", got)
+		}
+		workers.Wait()
+		if len(f.endpoint.revoked) != 0 {
+			t.Errorf("revoked %d tokens, which are those of the row", len(f.endpoint.revoked))
+		}
+	})
+}
+
+// A provider that is slow to refuse a client leaves no time to try another.
+func TestNoOtherCredentialsAreTriedWithoutTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		f.connect(t, f.key)
+		other := f.secrets.client
+		other.Secret = "changed"
+		f.secrets.others = []oauth.Client{other}
+		sent := 0
+		f.endpoint.answer = func(context.Context, oauth.Secret) (oauth.TokenSet, error) {
+			sent++
+			<-time.After(25 * time.Second)
+			return oauth.TokenSet{}, &oauth.Error{Status: 401, Code: "invalid_client"}
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), attempt+time.Second)
+		defer cancel()
+		if got, _ := f.Renew(ctx, f.key, 0); got.Result != Failed || sent != 1 {
+			t.Errorf("Renew = %v after %d requests, want one", got, sent)
+		}
+		if c := f.get(t, f.key); c.Lease.ID != "" || f.held(t, f.key) != "refresh-0" {
+			t.Errorf("the lease is not given back: %+v", c)
+		}
+	})
 }

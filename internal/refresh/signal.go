@@ -22,6 +22,8 @@ func signal(report Report, err error) (connection.Signal, time.Duration) {
 	switch {
 	case errors.Is(err, errUnusable):
 		return connection.NoSignal, 0
+	case wire && (e.Code == "invalid_scope" || e.Code == "invalid_request"):
+		return connection.Answered, 0 // which may be of one user's grant alone
 	case errors.Is(err, errMisconfigured), errors.Is(err, oauth.ErrNotConfigured):
 		return connection.Misconfigured, 0
 	case wire && e.Status == http.StatusTooManyRequests:

@@ -75,7 +75,9 @@ func (r *Renewer) store(ctx context.Context, c connection.Connection) error {
 		return errSuperseded
 	case err != nil:
 		return fmt.Errorf("look into refused commit: %w", err)
-	case now.Status == connection.Disconnected || now.StoredFence >= c.Fence:
+	case now.Status != connection.Disconnected && now.StoredFence == c.Fence:
+		return nil // an earlier try took effect, and somebody has claimed it since: no other write has this fence
+	case now.Status == connection.Disconnected || now.StoredFence > c.Fence:
 		return errSuperseded
 	}
 	return errOvertaken
