@@ -231,8 +231,6 @@ func element(what, provider, connectionID string) string {
 func TestInABrowser(t *testing.T) {
 	inBrowser(t, []browserTest{
 		{"each provider can be connected, refreshed and disconnected", testEachProvider},
-		{"declining changes nothing", testDeclining},
-		{"reloading the callback shows the first outcome", testReload},
 		{"two tabs can be finished in any order", testTwoTabs},
 		{"the page works without script", testWithoutScript},
 		{"the page counts on and looks again", testLooksAgain},
