@@ -15,7 +15,7 @@ type Breaker struct {
 	OpenUntil time.Time // no refresh before; zero once the provider has answered since
 	Opened    int       // for how many outages in a row; 0 after an answer
 	Reason    string    // why it opened: Outage, RateLimit or Misconfiguration
-	Silent    int       // failures in a row without an answer, in this run: stores do not keep it
+	InARow    int       // failures in a row that are not opened for at once, in this run: stores do not keep it
 
 	Hour   Window // of an hour: what a small deployment sees of an incident
 	Recent Window // of five minutes: what a large one sees before a second strike
@@ -80,12 +80,13 @@ const (
 	Answered             // the provider answers, whatever it says
 	NoAnswer             // out of reach, silent, torn, 5xx, a page of something in front
 	RateLimited          // it answers, and wants no request for a while
+	Objected             // it objects to a request, in a way that one user's grant or all may meet
 	Misconfigured        // it refuses our client, or we have none
 )
 
 // How long a breaker stays open.
 const (
-	silentInARow     = 5                // failures that open it
+	manyInARow       = 5                // failures that open it
 	outageFirst      = 30 * time.Second // doubled with each outage in a row
 	outageLongest    = 5 * time.Minute
 	limitUnknown     = time.Minute // where the provider does not say until when
@@ -103,18 +104,24 @@ func (b Breaker) After(s Signal, pause time.Duration, now time.Time, random floa
 	if s == NoSignal || b.Open(now) {
 		return b
 	}
+	if s == Objected {
+		if b.InARow++; b.InARow < manyInARow {
+			return b
+		}
+		s = Misconfigured
+	}
 	if s == NoAnswer {
-		b.Silent++
-		if b.Silent < silentInARow && !b.HalfOpen(now) {
+		b.InARow++
+		if b.InARow < manyInARow && !b.HalfOpen(now) {
 			return b
 		}
 		open := min(outageFirst<<min(b.Opened, 10), outageLongest)
 		open -= time.Duration(random * float64(open/4))
-		b.Silent, b.Opened, b.Reason = 0, b.Opened+1, Outage
+		b.InARow, b.Opened, b.Reason = 0, b.Opened+1, Outage
 		b.OpenUntil = now.Add(max(open, min(pause, limitLongest)))
 		return b
 	}
-	b.OpenUntil, b.Opened, b.Reason, b.Silent = time.Time{}, 0, "", 0
+	b.OpenUntil, b.Opened, b.Reason, b.InARow = time.Time{}, 0, "", 0
 	switch s {
 	case RateLimited:
 		if pause <= 0 {

@@ -89,20 +89,24 @@ func TestBreakerAfter(t *testing.T) {
 		want   Breaker
 	}{
 		{"an answer changes nothing", Breaker{}, Answered, 0, Breaker{}},
-		{"a failure of ours changes nothing", Breaker{Silent: 4}, NoSignal, time.Minute, Breaker{Silent: 4}},
-		{"the first silence", Breaker{}, NoAnswer, 0, Breaker{Silent: 1}},
-		{"the fourth, with a wish", Breaker{Silent: 3}, NoAnswer, time.Minute, Breaker{Silent: 4}},
-		{"an answer in between", Breaker{Silent: 4}, Answered, 0, Breaker{}},
-		{"the fifth opens", Breaker{Silent: 4}, NoAnswer, 0, until(30*time.Second, 1, Outage)},
-		{"the fifth, with a wish", Breaker{Silent: 4}, NoAnswer, time.Minute, until(time.Minute, 1, Outage)},
-		{"the fifth, with an absurd wish", Breaker{Silent: 4}, NoAnswer, 24 * time.Hour, until(time.Hour, 1, Outage)},
+		{"a failure of ours changes nothing", Breaker{InARow: 4}, NoSignal, time.Minute, Breaker{InARow: 4}},
+		{"the first silence", Breaker{}, NoAnswer, 0, Breaker{InARow: 1}},
+		{"the fourth, with a wish", Breaker{InARow: 3}, NoAnswer, time.Minute, Breaker{InARow: 4}},
+		{"an answer in between", Breaker{InARow: 4}, Answered, 0, Breaker{}},
+		{"the fifth opens", Breaker{InARow: 4}, NoAnswer, 0, until(30*time.Second, 1, Outage)},
+		{"the fifth, with a wish", Breaker{InARow: 4}, NoAnswer, time.Minute, until(time.Minute, 1, Outage)},
+		{"the fifth, with an absurd wish", Breaker{InARow: 4}, NoAnswer, 24 * time.Hour, until(time.Hour, 1, Outage)},
 		{"half-open, the first opens again, twice as long", until(0, 1, Outage), NoAnswer, 0, until(time.Minute, 2, Outage)},
 		{"and again", until(-time.Hour, 2, Outage), NoAnswer, 0, until(2*time.Minute, 3, Outage)},
 		{"never longer than five minutes", until(-time.Hour, 4, Outage), NoAnswer, 0, until(5*time.Minute, 5, Outage)},
 		{"not after a thousand either", until(-time.Hour, 1000, Outage), NoAnswer, 0, until(5*time.Minute, 1001, Outage)},
 		{"half-open, an answer closes", until(0, 3, Outage), Answered, 0, Breaker{}},
 		{"half-open after a rate limit, an outage is a first", until(0, 0, RateLimit), NoAnswer, 0, until(30*time.Second, 1, Outage)},
-		{"a rate limit", Breaker{Silent: 3}, RateLimited, 7 * time.Second, until(7*time.Second, 0, RateLimit)},
+		{"an objection", Breaker{InARow: 3}, Objected, 0, Breaker{InARow: 4}},
+		{"an answer after objections", Breaker{InARow: 4}, Answered, 0, Breaker{}},
+		{"the fifth objection opens", Breaker{InARow: 4}, Objected, 0, until(5*time.Minute, 0, Misconfiguration)},
+		{"an objection while half-open", Breaker{OpenUntil: noon.Add(-time.Second), Reason: Misconfiguration}, Objected, 0, Breaker{OpenUntil: noon.Add(-time.Second), Reason: Misconfiguration, InARow: 1}},
+		{"a rate limit", Breaker{InARow: 3}, RateLimited, 7 * time.Second, until(7*time.Second, 0, RateLimit)},
 		{"a rate limit of unknown length", Breaker{}, RateLimited, 0, until(time.Minute, 0, RateLimit)},
 		{"an absurd rate limit", Breaker{}, RateLimited, 24 * time.Hour, until(time.Hour, 0, RateLimit)},
 		{"a rate limit ends an outage: it is an answer", until(0, 3, Outage), RateLimited, time.Second, until(time.Second, 0, RateLimit)},
@@ -119,7 +123,7 @@ func TestBreakerAfter(t *testing.T) {
 		})
 	}
 	for i := range 100 {
-		got := Breaker{Silent: 4}.After(NoAnswer, 0, noon, float64(i)/100).OpenUntil.Sub(noon)
+		got := Breaker{InARow: 4}.After(NoAnswer, 0, noon, float64(i)/100).OpenUntil.Sub(noon)
 		if got > 30*time.Second || got < 22*time.Second {
 			t.Errorf("with jitter it is open for %v", got)
 		}

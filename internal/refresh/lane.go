@@ -334,7 +334,7 @@ func (l *lane) count(ctx context.Context) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if now := l.Now(); b.Open(now) && !l.breaker.Open(now) {
-		b.Silent = 0
+		b.InARow = 0
 		l.breaker, l.stored, l.permits = b, b, 1
 		l.change.Broadcast()
 	}

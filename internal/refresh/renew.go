@@ -64,6 +64,7 @@ const (
 	settle   = 30 * time.Second
 	reserve  = 5 * time.Second // for the write after the provider's answer
 	attempt  = oauth.RefreshTimeout + reserve
+	latest   = attempt - brief  // left of the invocation when a request is sent: a claim takes some of it
 	allWrite = 20 * time.Second // where the invocation has no deadline
 )
 
@@ -101,7 +102,7 @@ type Report struct {
 }
 
 // ErrNoTime is the answer to a refresh that could not be finished in what is
-// left of the invocation. Nothing was done.
+// left of the invocation. Nothing was sent.
 var ErrNoTime = errors.New("not enough time left to finish a refresh")
 
 // Renew refreshes the connection k: if it is due, or, with storedFence not 0,
@@ -215,23 +216,27 @@ func (r *Renewer) request(j job, c connection.Connection) (func(context.Context,
 
 // send sends the token request, once; again only where the provider refused
 // the client before it looked at the grant, or where its refresh tokens stand
-// a second use after an unknown outcome.
+// a second use after an unknown outcome. Each time there must be time for an
+// answer: what was claimed slowly, or looked for in the spill, is not sent.
 func (r *Renewer) send(ctx context.Context, j job, request func(context.Context, oauth.Client) (oauth.TokenSet, error)) (oauth.TokenSet, error) {
 	once := func() (oauth.TokenSet, error) {
-		tried := false
 		return oauth.WithCredentials(ctx, r.Secrets, j.client, func(c oauth.Client) (oauth.TokenSet, error) {
-			if tried && j.deadline.Sub(r.Now()) < attempt {
-				return oauth.TokenSet{}, &oauth.Error{NotSent: true, Reason: "no time is left to try other client credentials"}
+			if j.deadline.Sub(r.Now()) < latest {
+				return oauth.TokenSet{}, fmt.Errorf("%w: %w", ErrNoTime, &oauth.Error{NotSent: true})
 			}
-			tried = true
 			return request(ctx, c)
 		})
 	}
 	tokens, err := once()
-	if err != nil && oauth.Unknown(err) && j.client.Provider.Rotation != providers.Strict && j.deadline.Sub(r.Now()) >= attempt {
-		return once()
+	if err == nil || !oauth.Unknown(err) || j.client.Provider.Rotation == providers.Strict {
+		return tokens, err
 	}
-	return tokens, err
+	var e *oauth.Error
+	again, second := once()
+	if errors.As(second, &e) && e.NotSent {
+		return tokens, err // which is still unknown
+	}
+	return again, second
 }
 
 // commit stores new tokens. They are real and nobody else holds them, so the

@@ -566,6 +566,54 @@ func TestAnOwnWriteIsNotTakenForAReconnect(t *testing.T) {
 }
 
 // A provider that is slow to refuse a client leaves no time to try another.
+// Whatever took so long, DynamoDB or Secrets Manager: a request whose answer
+// nobody could wait for is not sent, and the claim is given back.
+func TestNothingIsSentWithoutTimeForItsAnswer(t *testing.T) {
+	for _, tt := range []struct {
+		claim time.Duration
+		sent  int
+	}{{time.Second, 1}, {brief + 2*time.Second, 0}} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t)
+			f.connect(t, f.key)
+			f.store.OnWrite = func(op string, _ any) (bool, error) {
+				if op == "Claim" {
+					<-time.After(tt.claim)
+				}
+				return true, nil
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), attempt+time.Second)
+			defer cancel()
+			_, err := f.Renew(ctx, f.key, 0)
+			if len(f.endpoint.sent) != tt.sent || errors.Is(err, ErrNoTime) != (tt.sent == 0) {
+				t.Errorf("after a claim of %v: %d requests, %v", tt.claim, len(f.endpoint.sent), err)
+			}
+			if c := f.get(t, f.key); c.Lease.ID != "" {
+				t.Errorf("after a claim of %v the lease is not given back", tt.claim)
+			}
+		})
+	}
+}
+
+// A second try that was not sent leaves the first what it is: unknown.
+func TestAnUnknownOutcomeStaysUnknown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		f.secrets.client.Provider.Rotation = providers.Grace
+		f.connect(t, f.key)
+		f.endpoint.answer = func(context.Context, oauth.Secret) (oauth.TokenSet, error) {
+			return oauth.TokenSet{}, &oauth.Error{Status: 503, NotSent: len(f.endpoint.sent) == 2}
+		}
+		_, err := f.Renew(t.Context(), f.key, 0)
+		if !oauth.Unknown(err) || len(f.endpoint.sent) != 2 {
+			t.Errorf("after %d requests: %v, want an unknown outcome", len(f.endpoint.sent), err)
+		}
+		if f.get(t, f.key).Lease.ID == "" {
+			t.Error("the lease is given back, and the next refresh will not know")
+		}
+	})
+}
+
 func TestNoOtherCredentialsAreTriedWithoutTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t)

@@ -20,10 +20,10 @@ func signal(report Report, err error) (connection.Signal, time.Duration) {
 		pause = max(pause, e.RetryAfter)
 	}
 	switch {
-	case errors.Is(err, errUnusable):
+	case errors.Is(err, errUnusable), errors.Is(err, ErrNoTime):
 		return connection.NoSignal, 0
 	case wire && (e.Code == "invalid_scope" || e.Code == "invalid_request"):
-		return connection.Answered, 0 // which may be of one user's grant alone
+		return connection.Objected, 0
 	case errors.Is(err, errMisconfigured), errors.Is(err, oauth.ErrNotConfigured):
 		return connection.Misconfigured, 0
 	case wire && e.Status == http.StatusTooManyRequests:
@@ -43,5 +43,12 @@ func signal(report Report, err error) (connection.Signal, time.Duration) {
 func answered(s connection.Signal, err error) bool {
 	var e *oauth.Error
 	refused := errors.As(err, &e) && oauth.RemedyFor(err) == oauth.Reauthorize
-	return (s == connection.Answered || s == connection.RateLimited || (s == connection.Misconfigured && e != nil)) && !refused
+	switch s {
+	case connection.Answered, connection.RateLimited, connection.Objected:
+		return !refused
+	case connection.Misconfigured:
+		return e != nil
+	default:
+		return false
+	}
 }
