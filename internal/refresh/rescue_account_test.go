@@ -13,20 +13,21 @@ import (
 // place later either, unless the client's secret says that this is meant.
 func TestASpilledGrantOfAnotherAccountIsDropped(t *testing.T) {
 	for _, tt := range []struct {
-		name                   string
-		anyAccount, revokesOne bool
-		restored               bool
-		revoked                int
+		name                          string
+		meant, anyAccount, revokesOne bool // meant: for this grant alone, as an import may
+		restored                      bool
+		revoked                       int
 	}{
-		{"refused", false, false, false, 0},
-		{"refused, where one grant is revoked", false, true, false, 1},
-		{"accepted", true, true, true, 0},
+		{"refused", false, false, false, false, 0},
+		{"refused, where one grant is revoked", false, false, true, false, 1},
+		{"accepted", false, true, true, true, 0},
+		{"accepted for this grant", true, false, true, true, 0},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFixture(t)
 			f.secrets.client.Provider.RevokesOne, f.secrets.client.AnyAccount = tt.revokesOne, tt.anyAccount
 			kept, _ := f.withSpill()
-			f.spillGrant(t, kept, f.key)
+			f.spillGrant(t, kept, f.key, func(c *connection.Connection) { c.AnyAccount = tt.meant })
 			tokens := rotated(5)
 			tokens.Account, tokens.IssuedAt = oauth.Account{ID: "8"}, time.Now().Add(-time.Hour)
 			c, err := connection.New(f.key, f.secrets.client, tokens, f.secrets.keys, 4)

@@ -20,7 +20,7 @@ func (f *fixture) rescuer(kept *connectiontest.Spill) *Rescuer {
 
 // spillGrant spills an answer of the endpoint as a new grant of k, given
 // now.
-func (f *fixture) spillGrant(t *testing.T, kept *connectiontest.Spill, k connection.Key) {
+func (f *fixture) spillGrant(t *testing.T, kept *connectiontest.Spill, k connection.Key, change ...func(*connection.Connection)) {
 	t.Helper()
 	tokens := rotated(4)
 	tokens.Account = oauth.Account{ID: "7", Label: "shop"}
@@ -29,6 +29,9 @@ func (f *fixture) spillGrant(t *testing.T, kept *connectiontest.Spill, k connect
 		t.Fatal(err)
 	}
 	c.RequestID = "request"
+	for _, f := range change {
+		f(&c)
+	}
 	keeper := spill.Keeper{Store: kept, Random: f.Random, Log: f.Log}
 	f.store.OnWrite = func(string, any) (bool, error) { return false, errAway }
 	place, _ := keeper.KeepGrant(t.Context(), time.Now().Add(5*time.Second), f.secrets.keys, c, tokens, f.store)

@@ -54,7 +54,7 @@ func (s salvage) newer() bool { return s.row.ReplacedSince(s.grant.Tokens.Issued
 // otherAccount reports whether s is a new grant of another account than the
 // connection's.
 func (s salvage) otherAccount() bool {
-	return s.Grant != 0 && !s.row.TakesAccount(s.grant.Tokens.Account.ID, s.client.AnyAccount)
+	return s.Grant != 0 && !s.row.TakesAccount(s.grant.Tokens.Account.ID, s.grant.AnyAccount || s.client.AnyAccount)
 }
 
 // connection returns the connection with the tokens of s.

@@ -20,6 +20,7 @@ type Grant struct {
 	ClientID    string
 	Environment string
 	RequestID   string
+	AnyAccount  bool // see connection.Connection
 }
 
 // Connections is what keeping a new grant needs of the connection store. See the
@@ -51,7 +52,7 @@ func (k Keeper) KeepGrant(ctx context.Context, until time.Time, keys seal.Keys, 
 		return err
 	}
 	return k.Keep(ctx, until, at, write, func() ([]byte, error) {
-		return Seal(keys, at, Grant{Tokens: tokens, ClientID: c.ClientID, Environment: c.Environment, RequestID: c.RequestID})
+		return Seal(keys, at, Grant{Tokens: tokens, ClientID: c.ClientID, Environment: c.Environment, RequestID: c.RequestID, AnyAccount: c.AnyAccount})
 	})
 }
 
@@ -100,6 +101,7 @@ type wireGrant struct {
 	ClientID         string            `json:"client_id,omitempty"`
 	Environment      string            `json:"environment,omitempty"`
 	RequestID        string            `json:"request_id,omitempty"`
+	AnyAccount       bool              `json:"any_account,omitempty"`
 }
 
 // purpose is what a spill is bound to: its whole key.
@@ -114,7 +116,7 @@ func Seal(keys seal.Keys, at connection.SpillKey, g Grant) ([]byte, error) {
 		AccessToken: t.AccessToken.Reveal(), TokenType: t.TokenType, RefreshToken: t.RefreshToken.Reveal(), Scopes: t.Scopes, Asked: t.Asked,
 		IssuedAt: t.IssuedAt, ExpiresAt: t.ExpiresAt, RefreshExpiresAt: t.RefreshExpiresAt, Issued: t.Issued,
 		AccountID: t.Account.ID, AccountLabel: t.Account.Label, Metadata: t.Metadata,
-		ClientID: g.ClientID, Environment: g.Environment, RequestID: g.RequestID,
+		ClientID: g.ClientID, Environment: g.Environment, RequestID: g.RequestID, AnyAccount: g.AnyAccount,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("marshal spill: %w", err)
@@ -139,6 +141,6 @@ func Open(keys seal.Keys, at connection.SpillKey, sealed []byte) (Grant, error) 
 			IssuedAt: w.IssuedAt, ExpiresAt: w.ExpiresAt, RefreshExpiresAt: w.RefreshExpiresAt, Issued: w.Issued,
 			Account: oauth.Account{ID: w.AccountID, Label: w.AccountLabel}, Metadata: w.Metadata,
 		},
-		ClientID: w.ClientID, Environment: w.Environment, RequestID: w.RequestID,
+		ClientID: w.ClientID, Environment: w.Environment, RequestID: w.RequestID, AnyAccount: w.AnyAccount,
 	}, nil
 }
