@@ -29,6 +29,8 @@ var allowed = map[string][]string{
 	"internal/web":        {},
 	"internal/rules":      {},
 	"internal/eventtest":  {},
+	"internal/canary":     {},
+	"internal/canary/cmd": {"internal/canary"},
 	"internal/flowtest":   {},
 	"internal/peers":      {},
 	"internal/recipes":    {},
@@ -51,12 +53,12 @@ var allowed = map[string][]string{
 	"internal/secrets":        base,
 	"internal/connectiontest": base,
 	"internal/dynamotest":     append(base, "internal/template", "internal/dynamo"),
-	"internal/battery":        {"internal/connection"},
+	"internal/battery":        {"internal/canary", "internal/connection"},
 	"internal/mutate":         {"internal/dynamo"},
 	"internal/refreshmodel":   {},
 	"internal/capacity":       base,
 	"internal/capacity/cmd":   {"internal/capacity"},
-	"internal/lambdatest":     {"internal/dynamotest", "internal/simulator", "internal/template"},
+	"internal/lambdatest":     {"internal/canary", "internal/dynamotest", "internal/simulator", "internal/template"},
 
 	"internal/wiring": append(base, "internal/refresh", "internal/awsenv", "internal/secrets", "internal/settings", "internal/dynamo", "internal/queue"),
 
