@@ -263,17 +263,10 @@ func (r *Renewer) commit(ctx context.Context, j job, c connection.Connection, to
 	return ending{outcome: outcome, err: fmt.Errorf("store refreshed tokens: %w", err)}
 }
 
-// forecastTime is how long before the end of a refresh token its end is told.
-const forecastTime = 7 * 24 * time.Hour
-
-// forecast tells, once, that the new refresh token of c ends within days, so
-// that the host can ask its user in time. The refresh before has told, if its
-// token already ended so soon; what connected tells nothing.
+// forecast tells, once, that the refresh token of c ends within days, so that
+// the host can ask its user in time.
 func (r *Renewer) forecast(ctx context.Context, before, c connection.Connection) {
-	soon := func(c connection.Connection) bool {
-		return !c.RefreshExpiresAt.IsZero() && c.RefreshExpiresAt.Sub(c.Due.At) < forecastTime // the next refresh may come too late to tell
-	}
-	if told := soon(before) && before.RefreshedAt.After(before.ConnectedAt); soon(c) && !told {
+	if c.Expiring() && !before.Expiring() {
 		r.Log.WarnContext(ctx, "reauthorization expected", "provider", c.Provider, "connection_id", c.ConnectionID,
 			"refresh_expires_at", c.RefreshExpiresAt.UTC().Truncate(time.Second))
 	}

@@ -1,0 +1,33 @@
+package connection
+
+import (
+	"testing"
+	"time"
+)
+
+func TestAConnectionExpiresWhereItsNextRefreshMayComeTooLateToTell(t *testing.T) {
+	const day = 24 * time.Hour
+	connected := time.Date(2026, 1, 15, 12, 0, 0, 0, time.UTC)
+	refreshed := connected.Add(30 * day)
+	tests := []struct {
+		name string
+		c    Connection
+		want bool
+	}{
+		{"a refresh token without an end", Connection{RefreshedAt: refreshed, Due: Due{At: refreshed}}, false},
+		{"a week after the next refresh", Connection{RefreshedAt: refreshed, Due: Due{At: refreshed}, RefreshExpiresAt: refreshed.Add(7 * day)}, false},
+		{"a second less", Connection{RefreshedAt: refreshed, Due: Due{At: refreshed}, RefreshExpiresAt: refreshed.Add(7*day - time.Second)}, true},
+		{"put off by failures into the last week", Connection{RefreshedAt: refreshed, Due: Due{At: refreshed.Add(time.Hour)}, RefreshExpiresAt: refreshed.Add(7 * day)}, true},
+		{"before the next refresh", Connection{RefreshedAt: refreshed, Due: Due{At: refreshed}, RefreshExpiresAt: refreshed.Add(-day)}, true},
+		{"not refreshed since it was connected", Connection{RefreshedAt: connected, Due: Due{At: refreshed}, RefreshExpiresAt: refreshed.Add(day)}, false},
+		{"nothing refreshes it", Connection{RefreshedAt: refreshed, RefreshExpiresAt: refreshed.Add(day)}, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.c.ConnectedAt = connected
+			if got := tt.c.Expiring(); got != tt.want {
+				t.Errorf("Expiring = %v", got)
+			}
+		})
+	}
+}
