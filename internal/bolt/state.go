@@ -24,7 +24,8 @@ type stateRow struct {
 	Outcome      string   `json:"outcome,omitempty"`
 	Code         string   `json:"code,omitempty"`
 	ExpiresAt    seconds  `json:"expires_at,omitempty"`
-	Denied       []string `json:"denied,omitempty"` // states
+	Denied       []string `json:"denied,omitempty"` // states that the provider ended without an answer
+	Failed       []string `json:"failed,omitempty"` // those of them that ended as Failed
 	Answer       []byte   `json:"answer,omitempty"` // sealed
 	HeldUntil    seconds  `json:"held_until,omitempty"`
 
@@ -114,17 +115,21 @@ func (row *stateRow) request(id string) connection.Request {
 	}
 }
 
-// DenyRequest remembers that the user declined r.State. It is
-// connection.ErrConflict where r.State has claimed r.ID.
+// DenyRequest remembers that the provider ended r.State without an answer: as
+// Failed, where r.Outcome is that, else as Denied. It is connection.ErrConflict
+// where r.State has claimed r.ID or ended before.
 func (s *Store) DenyRequest(ctx context.Context, r connection.Request) error {
 	return s.changeState(ctx, "deny authorization request", r.ID, func(row *stateRow) error {
-		if row.State == r.State {
+		if row.State == r.State || slices.Contains(row.Denied, r.State) {
 			return connection.ErrConflict
 		}
 		if row.State == "" && row.Denied == nil {
 			row.open(r)
 		}
 		row.Denied = append(row.Denied, r.State)
+		if r.Outcome == connection.Failed {
+			row.Failed = append(row.Failed, r.State)
+		}
 		return nil
 	})
 }
@@ -152,6 +157,9 @@ func (s *Store) GetRequest(ctx context.Context, id, stateID string) (r connectio
 		r = row.request(id)
 		if slices.Contains(row.Denied, stateID) {
 			r = connection.Request{ID: id, State: stateID, Key: r.Key, Outcome: connection.Denied, ExpiresAt: r.ExpiresAt}
+			if slices.Contains(row.Failed, stateID) {
+				r.Outcome = connection.Failed
+			}
 		}
 		if r.State == "" {
 			return connection.ErrNotFound

@@ -42,10 +42,10 @@ type Connections interface {
 	// A cursor that no list returned is ErrBadCursor.
 	ListByStatus(ctx context.Context, s connection.Status, cursor string, limit int) (page []connection.Connection, next string, err error)
 
-	// Due returns a page of what is due in a shard at now, oldest first. It may
+	// Due returns a page of what is due in a shard at now, and since when, oldest first. It may
 	// lag behind writes, so Claim checks again. Cursors are as in ListByStatus;
 	// they stay good when the connections before them are refreshed.
-	Due(ctx context.Context, shard string, now time.Time, cursor string) (keys []connection.Key, next string, err error)
+	Due(ctx context.Context, shard string, now time.Time, cursor string) (keys []connection.DueKey, next string, err error)
 
 	// Claim takes the lease of a connection and raises its fence by one. It
 	// returns the connection as it was before, tokens and expired lease
@@ -98,8 +98,9 @@ type State interface {
 	// ErrConflict: none is held at now. A call whose answer was lost has taken it.
 	TakeAnswer(ctx context.Context, id string, now time.Time) (connection.Request, error)
 
-	// DenyRequest remembers that the user declined r.State. It leaves r.ID to
-	// other states. ErrConflict: r.State has claimed r.ID.
+	// DenyRequest remembers that the provider ended r.State without an answer:
+	// as Failed, where r.Outcome is that, else as Denied. It leaves r.ID to other
+	// states. ErrConflict: r.State has claimed r.ID, or ended before.
 	DenyRequest(ctx context.Context, r connection.Request) error
 
 	// FinishRequest adds r.Outcome and r.Code to the claim. ErrConflict: it is

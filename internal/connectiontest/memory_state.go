@@ -12,13 +12,13 @@ import (
 // claimed: it only remembers denials.
 type requestRow struct {
 	claim  connection.Request
-	denied []string // states
+	denied map[string]connection.Outcome // by state
 }
 
 // ClaimRequest implements State.
 func (m *Memory) ClaimRequest(ctx context.Context, r connection.Request) error {
 	return m.request(ctx, "ClaimRequest", r, func(row *requestRow) error {
-		if row.claim.State != "" || slices.Contains(row.denied, r.State) {
+		if row.claim.State != "" || row.denied[r.State] != "" {
 			return connection.ErrConflict
 		}
 		row.claim = connection.Request{
@@ -46,13 +46,19 @@ func (m *Memory) TakeAnswer(ctx context.Context, id string, now time.Time) (conn
 // DenyRequest implements State.
 func (m *Memory) DenyRequest(ctx context.Context, r connection.Request) error {
 	return m.request(ctx, "DenyRequest", r, func(row *requestRow) error {
-		if row.claim.State == r.State {
+		if row.claim.State == r.State || row.denied[r.State] != "" {
 			return connection.ErrConflict
 		}
 		if row.claim.ID == "" {
 			row.claim = connection.Request{ID: r.ID, Key: r.Key, ExpiresAt: second(r.ExpiresAt)}
 		}
-		row.denied = append(row.denied, r.State)
+		if row.denied == nil {
+			row.denied = map[string]connection.Outcome{}
+		}
+		row.denied[r.State] = connection.Denied
+		if r.Outcome == connection.Failed {
+			row.denied[r.State] = connection.Failed
+		}
 		return nil
 	})
 }
@@ -72,9 +78,9 @@ func (m *Memory) FinishRequest(ctx context.Context, r connection.Request) error 
 func (m *Memory) GetRequest(ctx context.Context, id, state string) (connection.Request, error) {
 	return read(ctx, m, "GetRequest", func() (connection.Request, error) {
 		row := m.requests[id]
-		if slices.Contains(row.denied, state) {
+		if outcome := row.denied[state]; outcome != "" {
 			r := row.claim
-			return connection.Request{ID: id, State: state, Key: r.Key, Outcome: connection.Denied, ExpiresAt: r.ExpiresAt}, nil
+			return connection.Request{ID: id, State: state, Key: r.Key, Outcome: outcome, ExpiresAt: r.ExpiresAt}, nil
 		}
 		if row.claim.State == "" {
 			return connection.Request{}, connection.ErrNotFound

@@ -17,6 +17,7 @@ var requests = []promise{
 	{"a request is claimed once, by its own state too", testClaimRequestOnce},
 	{"a claim counts for ever", testClaimRequestOutlivesItself},
 	{"a denial leaves the ticket to other states", testDenyRequest},
+	{"a denial by a failure is a failure", testDeniedByFailure},
 	{"a denied state cannot claim", testDeniedCannotClaim},
 	{"a state that has claimed cannot be denied", testClaimedCannotBeDenied},
 	{"a denial does not move the end of what was there", testDenialKeepsTheEnd},
@@ -114,7 +115,7 @@ func denied(state string) connection.Request {
 
 func testDenyRequest(t *testing.T, s Store) {
 	ok(t, "DenyRequest", s.DenyRequest(t.Context(), ticket("a")))
-	ok(t, "DenyRequest again", s.DenyRequest(t.Context(), ticket("a")))
+	refused(t, "DenyRequest again", s.DenyRequest(t.Context(), ticket("a")), connection.ErrConflict)
 	sees(t, s, "a", denied("a"))
 	seesNothing(t, s, "b")
 	ok(t, "ClaimRequest by another", s.ClaimRequest(t.Context(), ticket("b")))
@@ -125,6 +126,27 @@ func testDenyRequest(t *testing.T, s Store) {
 	sees(t, s, "a", denied("a"))
 	sees(t, s, "b", ticket("b"))
 	sees(t, s, "c", denied("c"))
+}
+
+// The first outcome stands, whatever the provider says later.
+func testDeniedByFailure(t *testing.T, s Store) {
+	failed := func(state string) connection.Request {
+		r := ticket(state)
+		r.Outcome = connection.Failed
+		return r
+	}
+	ok(t, "DenyRequest", s.DenyRequest(t.Context(), failed("a")))
+	ok(t, "DenyRequest of another", s.DenyRequest(t.Context(), ticket("b")))
+	refused(t, "DenyRequest by the user", s.DenyRequest(t.Context(), ticket("a")), connection.ErrConflict)
+	refused(t, "DenyRequest by a failure", s.DenyRequest(t.Context(), failed("b")), connection.ErrConflict)
+	ok(t, "DenyRequest of a third", s.DenyRequest(t.Context(), failed("c")))
+	refused(t, "ClaimRequest", s.ClaimRequest(t.Context(), ticket("a")), connection.ErrConflict)
+	sees(t, s, "a", failed("a"))
+	sees(t, s, "b", denied("b"))
+	sees(t, s, "c", failed("c"))
+	ok(t, "ClaimRequest of a fourth", s.ClaimRequest(t.Context(), ticket("d")))
+	sees(t, s, "a", failed("a"))
+	sees(t, s, "d", ticket("d"))
 }
 
 func testDeniedCannotClaim(t *testing.T, s Store) {

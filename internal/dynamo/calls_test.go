@@ -241,6 +241,21 @@ func TestAClaimedRequestThatIsRepeatedByTheClientIsSuccess(t *testing.T) {
 	}
 }
 
+func TestADenialThatIsRepeatedByTheClientIsSuccess(t *testing.T) {
+	st := open(t)
+	repeating := *st
+	repeating.API = twice{st.API}
+	for _, state := range []string{"a", "b"} {
+		r := connection.Request{ID: "ticket#1", State: state, Key: key, ExpiresAt: epoch}
+		if err := repeating.DenyRequest(t.Context(), r); err != nil {
+			t.Errorf("DenyRequest sent twice: %v", err)
+		}
+		if err := st.DenyRequest(t.Context(), r); !errors.Is(err, connection.ErrConflict) {
+			t.Errorf("a second DenyRequest: %v, want ErrConflict", err)
+		}
+	}
+}
+
 // Nobody may have an answer twice, so a repetition finds none, and the person
 // starts again.
 func TestAnAnswerThatIsTakenTwiceByTheClientIsGone(t *testing.T) {

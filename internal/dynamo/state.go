@@ -78,19 +78,27 @@ func readRequest(id string, row *reader) connection.Request {
 	}
 }
 
-// DenyRequest remembers that the user declined r.State. It is
-// connection.ErrConflict where r.State has claimed r.ID.
+// DenyRequest remembers that the provider ended r.State without an answer: as
+// Failed, where r.Outcome is that, else as Denied. It is connection.ErrConflict
+// where r.State has claimed r.ID or ended before. The set failed is a part of
+// the set denied.
 //
 // The row keeps the end that it has: that of the denial of an older
-// authorization request may come before that of the ticket.
+// authorization request may come before that of the ticket. Each call has a mark
+// of its own, as ClaimRequest has.
 func (s *Store) DenyRequest(ctx context.Context, r connection.Request) error {
+	add := "ADD denied :states"
+	if r.Outcome == connection.Failed {
+		add += ", failed :states"
+	}
 	return s.changeState(ctx, "deny authorization request", r.ID,
-		"ADD denied :states SET connection_id = if_not_exists(connection_id, :connection),"+
+		add+" SET denial_mark = :mark, connection_id = if_not_exists(connection_id, :connection),"+
 			" provider = if_not_exists(provider, :provider), expires_at = if_not_exists(expires_at, :end)",
-		"attribute_not_exists(request_state) OR request_state <> :state",
+		"(NOT request_state = :state AND NOT contains(denied, :state)) OR denial_mark = :mark",
 		item{
 			":states":     set([]string{r.State}),
 			":state":      str(r.State),
+			":mark":       str(rand.Text()),
 			":connection": str(r.Key.ConnectionID),
 			":provider":   str(r.Key.Provider),
 			":end":        number(r.ExpiresAt.Unix()),
@@ -121,6 +129,9 @@ func (s *Store) GetRequest(ctx context.Context, id, state string) (connection.Re
 	r := readRequest(id, row)
 	if slices.Contains(row.set("denied"), state) {
 		r = connection.Request{ID: id, State: state, Key: r.Key, Outcome: connection.Denied, ExpiresAt: r.ExpiresAt}
+		if slices.Contains(row.set("failed"), state) {
+			r.Outcome = connection.Failed
+		}
 	}
 	if *row.err != nil {
 		return connection.Request{}, fmt.Errorf(doing, id, *row.err)
