@@ -40,7 +40,7 @@ func (p *player) check(f *flow, r Request, a Answer, w want, lines string, alone
 			wrong("%v", err)
 		}
 	}
-	return append(problems, p.leaks(a, w, lines)...)
+	return append(problems, p.leaks(a, lines)...)
 }
 
 // always are the headers of every answer.
@@ -222,58 +222,4 @@ func (p *player) cookies(a Answer) (problems []string) {
 		problems = append(problems, "there is no cookie")
 	}
 	return problems
-}
-
-// leaks returns which secrets stand in an answer or in what was printed. What is
-// there by design: the state on its way to the provider, the cookie on its way
-// to the browser, and what our own page posts again.
-func (p *player) leaks(a Answer, w want, lines string) (problems []string) {
-	secrets := append(p.Provider.private(), p.private...)
-	to, body, cookies := a.Header["Location"], a.Body, ""
-	if w.away {
-		u, err := url.Parse(to)
-		if err != nil {
-			return []string{"it leads to no URL"}
-		}
-		q := u.Query()
-		for _, name := range []string{"state", "SessionID"} {
-			q.Del(name)
-		}
-		to = u.Path + "?" + q.Encode()
-		for _, line := range a.Cookies {
-			name, _, _ := strings.Cut(line, "=")
-			cookies += name + " "
-			if c, err := http.ParseSetCookie(line); err == nil && leaked(lines, c.Value) != "" {
-				problems = append(problems, "the log has the new cookie")
-			}
-		}
-	} else {
-		cookies = strings.Join(a.Cookies, " ")
-	}
-	others := ""
-	for name, value := range a.Header {
-		if name != "Location" {
-			others += name + ": " + value + "\n"
-		}
-	}
-	if w.bounce {
-		body = ""
-	}
-	for _, s := range secrets {
-		for where, text := range map[string]string{"log": lines, "page": body, "location": to, "cookies": cookies, "headers": others} {
-			if form := leaked(text, s.value); form != "" {
-				problems = append(problems, fmt.Sprintf("the %s has the %s, %s", where, s.what, form))
-			}
-		}
-	}
-	return problems
-}
-
-// leaksNothing notes which secrets stand in text.
-func (p *player) leaksNothing(where, text string) {
-	for _, s := range append(p.Provider.private(), p.private...) {
-		if form := leaked(text, s.value); form != "" {
-			p.problem("the %s show the %s, %s", where, s.what, form)
-		}
-	}
 }

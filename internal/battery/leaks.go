@@ -1,46 +1,44 @@
 package battery
 
 import (
-	"encoding/base64"
-	"encoding/hex"
-	"encoding/json"
-	"net/url"
-	"strings"
+	"net/http"
+
+	"github.com/evergrant/evergrant/internal/canary"
 )
 
 // A secret is what nobody may print, with what it is.
 type secret struct{ what, value string }
 
-// minSecret is the least length of what is searched for, in bytes: less than
-// that is found in any text.
-const minSecret = 8
+// watch returns what finds the secrets of the case in play.
+func (p *player) watch() *canary.Watch {
+	w := new(canary.Watch)
+	for _, s := range append(p.Provider.private(), p.private...) {
+		w.Guard(s.what, s.value)
+	}
+	return w
+}
 
-// leaked returns in which form secret stands in text: raw, query, path, JSON,
-// hex or base64. It returns "" where it does not, and for a secret of less than
-// eight bytes, which any text may hold.
-func leaked(text, secret string) string {
-	if len(secret) < minSecret || text == "" {
-		return ""
+// leaks returns which secrets stand in an answer or in what was printed. What an
+// answer must carry stands in package canary.
+func (p *player) leaks(a Answer, lines string) (problems []string) {
+	w := p.watch()
+	for _, f := range w.FindInAnswer(canary.Answer(a)) {
+		problems = append(problems, "the answer shows the "+f.String())
 	}
-	quoted, _ := json.Marshal(secret) // a string always marshals
-	for form, s := range map[string]string{
-		"raw": secret, "query": url.QueryEscape(secret), "path": url.PathEscape(secret), "JSON": strings.Trim(string(quoted), `"`),
-	} {
-		if strings.Contains(text, s) {
-			return form
+	for _, line := range a.Cookies { // a new one is nobody else's
+		if c, err := http.ParseSetCookie(line); err == nil {
+			w.Guard("new cookie", c.Value)
 		}
 	}
-	if strings.Contains(strings.ToLower(text), hex.EncodeToString([]byte(secret))) {
-		return "hex"
+	for _, f := range w.FindInLog(lines) {
+		problems = append(problems, "the log shows the "+f.String())
 	}
-	for _, encoding := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
-		for before := range 3 { // bytes: a secret may stand anywhere in what was encoded
-			s := encoding.EncodeToString(append(make([]byte, before), secret...))
-			// The first and last characters depend on the neighbours too.
-			if s = s[(before*8+5)/6 : len(s)-1]; strings.Contains(text, s) {
-				return "base64"
-			}
-		}
+	return problems
+}
+
+// leaksNothing notes which secrets stand in text.
+func (p *player) leaksNothing(where, text string) {
+	for _, f := range p.watch().Find(text) {
+		p.problem("the %s show the %s", where, f)
 	}
-	return ""
 }
