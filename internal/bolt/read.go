@@ -84,9 +84,9 @@ func (s *Store) ListByStatus(ctx context.Context, status connection.Status, curs
 	return page, next, nil
 }
 
-// Due returns a page of what is due in a shard at now, oldest first. Cursors
-// are "" at the start and at the end.
-func (s *Store) Due(ctx context.Context, shard string, now time.Time, cursor string) (keys []connection.Key, next string, err error) {
+// Due returns a page of what is due in a shard at now, and since when, oldest
+// first. Cursors are "" at the start and at the end.
+func (s *Store) Due(ctx context.Context, shard string, now time.Time, cursor string) (keys []connection.DueKey, next string, err error) {
 	var after connection.Cursor
 	if cursor != "" {
 		after, err = connection.ParseCursor(cursor)
@@ -120,7 +120,7 @@ func (s *Store) Due(ctx context.Context, shard string, now time.Time, cursor str
 		next = due[duePage-1].String()
 	}
 	for _, d := range due {
-		keys = append(keys, d.Key)
+		keys = append(keys, connection.DueKey{Key: d.Key, At: d.DueAt})
 	}
 	return keys, next, nil
 }

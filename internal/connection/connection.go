@@ -101,6 +101,12 @@ type Due struct {
 	At    time.Time
 }
 
+// A DueKey is an entry of the due index.
+type DueKey struct {
+	Key
+	At time.Time // since when it is due
+}
+
 // A Failure is the run of failed refreshes that a connection is in. The zero
 // Failure is none.
 type Failure struct {

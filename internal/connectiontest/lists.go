@@ -143,7 +143,10 @@ func testDueOrder(t *testing.T, s Store) {
 		connect(t, s, c)
 	}
 	keys, next, err := s.Due(t.Context(), "2", noon, "")
-	want := []connection.Key{numbered(2), numbered(5), numbered(0), numbered(4), numbered(1)}
+	var want []connection.DueKey
+	for _, due := range []struct{ i, minutes int }{{2, -200}, {5, -40}, {0, -3}, {4, -1}, {1, 0}} {
+		want = append(want, connection.DueKey{Key: numbered(due.i), At: noon.Add(time.Duration(due.minutes) * time.Minute)})
+	}
 	if err != nil || !slices.Equal(keys, want) || next != "" {
 		t.Errorf("Due = %v, %q, %v, want %v", keys, next, err, want)
 	}
@@ -172,12 +175,14 @@ func testDuePages(t *testing.T, s Store) {
 		if err != nil {
 			t.Fatalf("Due: %v", err)
 		}
-		found = append(found, keys...)
+		for _, k := range keys {
+			found = append(found, k.Key)
+		}
 		pages++
 		if next == "" || pages > n {
 			break
 		}
-		for _, k := range []connection.Key{keys[0], keys[len(keys)-1]} {
+		for _, k := range []connection.Key{keys[0].Key, keys[len(keys)-1].Key} {
 			if err := s.Commit(t.Context(), refreshed(claim(t, s, k, "lease-1"))); err != nil {
 				t.Fatalf("Commit: %v", err)
 			}
@@ -216,7 +221,7 @@ func testDueShards(t *testing.T, s Store) {
 			t.Errorf("shard %d has %d", shard, len(keys))
 		}
 		for _, k := range keys {
-			if got := get(t, s, k).Due.Shard; got != fmt.Sprint(shard) {
+			if got := get(t, s, k.Key).Due.Shard; got != fmt.Sprint(shard) {
 				t.Errorf("shard %d has a connection of shard %s", shard, got)
 			}
 		}
@@ -224,7 +229,7 @@ func testDueShards(t *testing.T, s Store) {
 	c := full(numbered(0))
 	c.Due.Shard = "1"
 	connect(t, s, c)
-	if keys, _, _ := s.Due(t.Context(), "0", noon, ""); slices.Contains(keys, c.Key) || len(keys) != 2 {
+	if keys, _, _ := s.Due(t.Context(), "0", noon, ""); slices.ContainsFunc(keys, func(k connection.DueKey) bool { return k.Key == c.Key }) || len(keys) != 2 {
 		t.Errorf("shard 0 still has what moved away: %v", keys)
 	}
 }
@@ -232,7 +237,11 @@ func testDueShards(t *testing.T, s Store) {
 func testDueIsSparse(t *testing.T, s Store) {
 	due := func(want ...connection.Key) {
 		t.Helper()
-		keys, _, err := s.Due(t.Context(), "2", noon.Add(365*24*time.Hour), "")
+		found, _, err := s.Due(t.Context(), "2", noon.Add(365*24*time.Hour), "")
+		var keys []connection.Key
+		for _, k := range found {
+			keys = append(keys, k.Key)
+		}
 		slices.SortFunc(keys, compareKeys)
 		if err != nil || !slices.Equal(keys, want) {
 			t.Errorf("Due = %v, %v, want %v", keys, err, want)

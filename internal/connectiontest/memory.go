@@ -104,9 +104,9 @@ func (m *Memory) ListByStatus(ctx context.Context, s connection.Status, cursor s
 }
 
 // Due implements Connections.
-func (m *Memory) Due(ctx context.Context, shard string, now time.Time, cursor string) ([]connection.Key, string, error) {
+func (m *Memory) Due(ctx context.Context, shard string, now time.Time, cursor string) ([]connection.DueKey, string, error) {
 	var next string
-	keys, err := read(ctx, m, "Due", func() (keys []connection.Key, err error) {
+	keys, err := read(ctx, m, "Due", func() (keys []connection.DueKey, err error) {
 		after, err := parse(cursor)
 		if err != nil {
 			return nil, err
@@ -132,7 +132,7 @@ func (m *Memory) Due(ctx context.Context, shard string, now time.Time, cursor st
 				next = connection.Cursor{Key: last.key, DueAt: time.Unix(last.at, 0)}.String()
 				break
 			}
-			keys = append(keys, e.key)
+			keys = append(keys, connection.DueKey{Key: e.key, At: time.Unix(e.at, 0).UTC()})
 		}
 		return keys, nil
 	})

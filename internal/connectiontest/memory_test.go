@@ -177,7 +177,7 @@ func BenchmarkSweepOfMemory(b *testing.B) {
 				b.Fatal(err)
 			}
 			for _, k := range keys {
-				c, err := m.Claim(b.Context(), lease(k, "lease-1", noon))
+				c, err := m.Claim(b.Context(), lease(k.Key, "lease-1", noon))
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -139,7 +139,7 @@ func testEveryCharacter(t *testing.T, s Store) {
 	if list, err := s.List(t.Context(), k.ConnectionID); err != nil || len(list) != 1 || list[0].Key != k {
 		t.Errorf("List = %v, %v, want one", list, err)
 	}
-	if keys, _, err := s.Due(t.Context(), "2", noon, ""); err != nil || len(keys) != 1 || keys[0] != k {
+	if keys, _, err := s.Due(t.Context(), "2", noon, ""); err != nil || len(keys) != 1 || keys[0].Key != k {
 		t.Errorf("Due = %v, %v, want one", keys, err)
 	}
 }

@@ -96,9 +96,9 @@ func (s *Store) ListByStatus(ctx context.Context, status connection.Status, curs
 	return page, nextCursor(out.LastEvaluatedKey), nil
 }
 
-// Due returns a page of what is due in a shard at now, oldest first. The index
+// Due returns a page of what is due in a shard at now, and since when, oldest first. The index
 // lags behind writes a little. Cursors are "" at the start and at the end.
-func (s *Store) Due(ctx context.Context, shard string, now time.Time, cursor string) (keys []connection.Key, next string, err error) {
+func (s *Store) Due(ctx context.Context, shard string, now time.Time, cursor string) (keys []connection.DueKey, next string, err error) {
 	in := &dynamodb.QueryInput{
 		TableName:                 &s.ConnectionsTable,
 		IndexName:                 aws.String(dueIndex),
@@ -123,7 +123,8 @@ func (s *Store) Due(ctx context.Context, shard string, now time.Time, cursor str
 		return nil, "", fmt.Errorf("find what is due in shard %s: %w", shard, err)
 	}
 	for _, row := range out.Items {
-		keys = append(keys, readKey(newReader(row)))
+		r := newReader(row)
+		keys = append(keys, connection.DueKey{Key: readKey(r), At: r.at("due_at")})
 	}
 	return keys, nextCursor(out.LastEvaluatedKey), nil
 }

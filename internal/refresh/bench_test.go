@@ -99,13 +99,13 @@ type made struct {
 	pause  sync.RWMutex  // held while it is measured
 }
 
-func (m *made) Due(_ context.Context, shard string, _ time.Time, cursor string) (keys []connection.Key, next string, err error) {
+func (m *made) Due(_ context.Context, shard string, now time.Time, cursor string) (keys []connection.DueKey, next string, err error) {
 	_, which, _ := strings.Cut(shard, ".")
 	s, _ := strconv.Atoi(which)
 	from, _ := strconv.Atoi(cursor)
 	to := min(from+500, m.n/4)
 	for i := from; i < to; i++ {
-		keys = append(keys, connection.Key{ConnectionID: fmt.Sprintf("acct_%d_%d", s, i), Provider: "acme"})
+		keys = append(keys, connection.DueKey{Key: connection.Key{ConnectionID: fmt.Sprintf("acct_%d_%d", s, i), Provider: "acme"}, At: now})
 	}
 	if to < m.n/4 {
 		next = strconv.Itoa(to)

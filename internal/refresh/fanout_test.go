@@ -161,7 +161,7 @@ type brokenShards struct {
 	first, second string
 }
 
-func (b brokenShards) Due(ctx context.Context, shard string, now time.Time, cursor string) ([]connection.Key, string, error) {
+func (b brokenShards) Due(ctx context.Context, shard string, now time.Time, cursor string) ([]connection.DueKey, string, error) {
 	if shard == b.first || shard+"/"+cursor == b.second {
 		return nil, "", errors.New("throttled")
 	}

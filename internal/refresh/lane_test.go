@@ -41,9 +41,9 @@ type call struct {
 }
 
 // pages is a due index: keys by shard, oldest first, 500 on a page.
-type pages map[string][]connection.Key
+type pages map[string][]connection.DueKey
 
-func (p pages) Due(_ context.Context, shard string, _ time.Time, cursor string) ([]connection.Key, string, error) {
+func (p pages) Due(_ context.Context, shard string, _ time.Time, cursor string) ([]connection.DueKey, string, error) {
 	from, _ := strconv.Atoi(cursor)
 	keys := p[shard]
 	to := min(from+500, len(keys))
@@ -56,7 +56,7 @@ func (p pages) Due(_ context.Context, shard string, _ time.Time, cursor string) 
 // add lets n connections of a provider be due, the next younger ones in a shard.
 func (p pages) add(shard, provider string, n int) {
 	for i := range n {
-		p[shard] = append(p[shard], connection.Key{ConnectionID: fmt.Sprintf("%s_%d", shard, i), Provider: provider})
+		p[shard] = append(p[shard], connection.DueKey{Key: connection.Key{ConnectionID: fmt.Sprintf("%s_%d", shard, i), Provider: provider}, At: time.Now()})
 	}
 }
 

@@ -24,6 +24,7 @@ type pass struct {
 
 	mu     sync.Mutex
 	failed map[string]error // by shard: what could not be read
+	oldest time.Duration    // for how long something has been due, of what was read
 }
 
 // run refreshes what is due in shards as long as there is time, and leaves
@@ -114,13 +115,18 @@ func (p *pass) readPages(ctx context.Context, places []place) []place {
 // page reads one page. What fails is kept for the answer, and costs no
 // other shard anything.
 func (p *pass) page(ctx context.Context, at place) (keys []connection.Key, next string, ok bool) {
-	keys, next, err := p.Index.Due(ctx, at.shard, p.now, at.cursor)
+	found, next, err := p.Index.Due(ctx, at.shard, p.now, at.cursor)
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if err != nil {
-		p.mu.Lock()
 		p.failed[at.shard] = err
-		p.mu.Unlock()
+		return nil, "", false
 	}
-	return keys, next, err == nil
+	for _, k := range found {
+		keys = append(keys, k.Key)
+		p.oldest = max(p.oldest, p.now.Sub(k.At))
+	}
+	return keys, next, true
 }
 
 // sort hands the keys of a page to the lanes of their providers.

@@ -24,9 +24,9 @@ import (
 
 // DueIndex finds what is to be refreshed.
 type DueIndex interface {
-	// Due returns a page of the connections of a shard that are due at now,
-	// the oldest first, and the cursor of the next page, "" at the end.
-	Due(ctx context.Context, shard string, now time.Time, cursor string) (keys []connection.Key, next string, err error)
+	// Due returns a page of the connections of a shard that are due at now, and
+	// since when, the oldest first, and the cursor of the next page, "" at the end.
+	Due(ctx context.Context, shard string, now time.Time, cursor string) (keys []connection.DueKey, next string, err error)
 }
 
 // Sweeps keeps two sweeps from running at once.

@@ -106,7 +106,7 @@ func TestAHintWhoseShardCannotBeReadComesBack(t *testing.T) {
 
 type brokenIndex struct{}
 
-func (brokenIndex) Due(context.Context, string, time.Time, string) ([]connection.Key, string, error) {
+func (brokenIndex) Due(context.Context, string, time.Time, string) ([]connection.DueKey, string, error) {
 	return nil, "", errors.New("throttled")
 }
 
