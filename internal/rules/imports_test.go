@@ -57,6 +57,7 @@ var allowed = map[string][]string{
 	"internal/dynamotest":     append(base, "internal/template", "internal/dynamo"),
 	"internal/battery":        {"internal/canary", "internal/connection"},
 	"internal/mutate":         {"internal/dynamo"},
+	"internal/corpus":         {},
 	"internal/refreshmodel":   {},
 	"internal/capacity":       base,
 	"internal/capacity/cmd":   {"internal/capacity"},
