@@ -7,6 +7,7 @@
 package authorize
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -74,6 +75,7 @@ var (
 	errMethod          = errors.New("method not allowed")
 	errEmbedded        = errors.New("not asked for by a window")
 	errTicket          = errors.New("no valid ticket")
+	errExpired         = errors.New("ticket expired")
 	errBadRequest      = errors.New("bad request")
 )
 
@@ -82,18 +84,24 @@ var (
 func (h *Handler) Handle(ctx context.Context, ev events.APIGatewayV2HTTPRequest) (resp web.Response, _ error) {
 	req, readErr := web.Read(ev)
 	defer web.Recover(ctx, h.Log, &req, &resp)
-	resp, err := h.start(ctx, req, readErr)
+	resp, err := h.start(ctx, &req, readErr)
 	if err != nil {
 		return web.Refuse(ctx, h.Log, req, textFor(err), "authorize", err), nil
 	}
 	return resp, nil
 }
 
-// start checks a request and returns the redirect to the provider.
-func (h *Handler) start(ctx context.Context, req web.Request, readErr error) (web.Response, error) {
-	if _, ok := providers.Find(req.Provider); !ok {
+// start checks a request and returns the redirect to the provider. It notes in
+// req what the request is about, as soon as it knows.
+func (h *Handler) start(ctx context.Context, req *web.Request, readErr error) (web.Response, error) {
+	if len(h.ReturnOrigins) == 1 {
+		req.About.Home = web.Home(h.ReturnOrigins[0])
+	}
+	p, ok := providers.Find(req.Provider)
+	if !ok {
 		return web.Response{}, errUnknownProvider
 	}
+	req.About.Provider = p.Name
 	if req.Method != http.MethodGet {
 		return web.Response{}, errMethod
 	}
@@ -103,14 +111,19 @@ func (h *Handler) start(ctx context.Context, req web.Request, readErr error) (we
 	if req.Embedded {
 		return web.Response{}, errEmbedded
 	}
-	o, err := h.order(ctx, req)
+	o, err := h.order(ctx, *req)
+	if err != nil && !errors.Is(err, errExpired) {
+		return web.Response{}, err
+	}
+	base, https := web.PublicURL(h.PublicURL, *req)
+	if returnErr := h.checkReturnTo(o.returnTo, https); returnErr != nil {
+		return web.Response{}, cmp.Or(err, returnErr)
+	}
+	req.About.Home = cmp.Or(web.Home(o.returnTo), req.About.Home)
 	if err != nil {
 		return web.Response{}, err
 	}
-	base, https := web.PublicURL(h.PublicURL, req)
-	if err := h.checkReturnTo(o.returnTo, https); err != nil {
-		return web.Response{}, err
-	}
+	req.About.ConnectionID = o.key.ConnectionID
 	client, err := h.Secrets.Client(ctx, req.Provider)
 	if err != nil {
 		return web.Response{}, fmt.Errorf("client credentials of %s: %w", req.Provider, err)
@@ -126,11 +139,12 @@ func (h *Handler) start(ctx context.Context, req web.Request, readErr error) (we
 		RedirectURI: base + "/callback/" + req.Provider, Scopes: o.scopes, Params: o.params,
 		ReturnTo: o.returnTo, TicketID: o.ticketID, ExpiresAt: h.Now().Add(authrequest.Life),
 	}
-	return h.redirect(ctx, req, client, ar, https)
+	return h.redirect(ctx, *req, client, ar, https)
 }
 
 // order returns what the request may ask for: by its ticket, or by its query
-// where requests without a ticket are allowed.
+// where requests without a ticket are allowed. With errExpired it returns what
+// the ticket asked for.
 func (h *Handler) order(ctx context.Context, req web.Request) (order, error) {
 	ticket := req.Params["ticket"]
 	if ticket == "" && h.AllowUnsigned {
@@ -152,7 +166,7 @@ func (h *Handler) order(ctx context.Context, req web.Request) (order, error) {
 	}
 	o, err := verifyTicket(keys, req.Provider, ticket, h.Now())
 	if err != nil {
-		return order{}, fmt.Errorf("%w: %w", errTicket, err)
+		return o, fmt.Errorf("%w: %w", errTicket, err)
 	}
 	return o, nil
 }
@@ -241,6 +255,8 @@ func textFor(err error) web.Text {
 		return web.MethodNotAllowed.Allowing(http.MethodGet)
 	case errors.Is(err, errEmbedded):
 		return web.NotAWindow
+	case errors.Is(err, errExpired):
+		return web.LinkExpired
 	case errors.Is(err, errTicket):
 		return web.LinkInvalid
 	case errors.Is(err, errBadRequest):

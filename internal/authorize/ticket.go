@@ -1,6 +1,7 @@
 package authorize
 
 import (
+	"cmp"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -21,14 +22,20 @@ const skew = time.Minute
 // minTicketID is the least length of a ticket's jti, in characters.
 const minTicketID = 16
 
-// verifyTicket checks signature and claims of a connect ticket for provider.
+// verifyTicket checks signature and claims of a connect ticket for provider. With
+// errExpired it returns what a ticket asks for that was good until it expired.
 func verifyTicket(keys seal.Keys, provider, ticket string, now time.Time) (order, error) {
 	var claims ticketClaims
 	parser := jwt.NewParser(
 		jwt.WithStrictDecoding(), jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}), jwt.WithAudience(connect.Audience),
 		jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithLeeway(skew), jwt.WithTimeFunc(func() time.Time { return now }),
 	)
-	if _, err := parser.ParseWithClaims(ticket, &claims, func(t *jwt.Token) (any, error) { return keysFor(keys, t) }); err != nil {
+	_, err := parser.ParseWithClaims(ticket, &claims, func(t *jwt.Token) (any, error) { return keysFor(keys, t) })
+	if errors.Is(err, jwt.ErrTokenExpired) {
+		o, err := verifyTicket(keys, provider, ticket, claims.ExpiresAt.Time)
+		return o, cmp.Or(err, errExpired)
+	}
+	if err != nil {
 		return order{}, fmt.Errorf("ticket: %w", err)
 	}
 	switch {

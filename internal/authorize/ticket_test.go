@@ -89,11 +89,11 @@ func TestTicketClaims(t *testing.T) {
 		{"without end", set("exp", 1e300), 403},
 		{"issued before time began", set("iat", -1e300), 403},
 		{"issued at once and ending in the next age", func(c jwt.MapClaims) { c["iat"], c["exp"] = 1e19, 1e19+1 }, 403},
-		{"times before 1970", times(-60*365*24*time.Hour, -60*365*24*time.Hour), 403},
-		{"zero times", func(c jwt.MapClaims) { c["iat"], c["exp"] = 0, 0 }, 403},
+		{"times before 1970", times(-60*365*24*time.Hour, -60*365*24*time.Hour), expired},
+		{"zero times", func(c jwt.MapClaims) { c["iat"], c["exp"] = 0, 0 }, expired},
 		{"expired within the skew", times(-5*time.Minute, -59*time.Second), 302},
-		{"expired beyond the skew", times(-5*time.Minute, -time.Minute), 403},
-		{"expired by hours", times(-5*time.Hour, -5*time.Hour+time.Minute), 403},
+		{"expired beyond the skew", times(-5*time.Minute, -time.Minute), expired},
+		{"expired by hours", times(-5*time.Hour, -5*time.Hour+time.Minute), expired},
 		{"issued in the future within the skew", times(time.Minute, 5*time.Minute), 302},
 		{"issued in the future beyond the skew", times(time.Minute+time.Second, 5*time.Minute), 403},
 		{"not before some future", set("nbf", at(2*time.Minute)), 403},
@@ -127,10 +127,71 @@ func TestTicketClaims(t *testing.T) {
 				w.problem(ev, 403, "ticket-invalid")
 				return
 			}
+			if tt.want == expired {
+				w.problem(ev, 403, "ticket-expired")
+				return
+			}
 			w.started(w.handle(ev))
 		})
 	}
 }
+
+// Who holds a ticket that was good learns that it has expired, and which host to
+// ask for another. Whoever made one up learns neither.
+func TestAnExpiredTicketLeadsBackToItsHost(t *testing.T) {
+	past := func(also func(jwt.MapClaims)) func(jwt.MapClaims) {
+		return func(c jwt.MapClaims) {
+			c["return_to"], c["iat"], c["exp"] = "https://admin.example.com:8443/shops?tab=1", noon.Add(-10*time.Minute).Unix(), noon.Add(-5*time.Minute).Unix()
+			if also != nil {
+				also(c)
+			}
+		}
+	}
+	set := func(name string, value any) func(jwt.MapClaims) { return func(c jwt.MapClaims) { c[name] = value } }
+	w := newWorld(t)
+	w.ReturnOrigins = []string{"https://app.example.com", "https://admin.example.com:8443"}
+	tests := []struct {
+		name, ticket, typ string
+		home              bool
+	}{
+		{"expired", w.ticket("whiplash", past(nil)), "ticket-expired", true},
+		{"without return_to", w.ticket("whiplash", past(func(c jwt.MapClaims) { delete(c, "return_to") })), "ticket-expired", false},
+		{"back to a stranger", w.ticket("whiplash", past(set("return_to", "https://evil.example/"))), "ticket-expired", false},
+		{"back to a script", w.ticket("whiplash", past(set("return_to", "javascript:alert(1)"))), "ticket-expired", false},
+		{"forged", w.sign(w.claims("whiplash"), jwt.SigningMethodHS256, nil, []byte(strings.ToUpper(connectKey))), "ticket-invalid", false},
+		{"for another provider", w.ticket("whisk", past(nil)), "ticket-invalid", false},
+		{"for another service", w.ticket("whiplash", past(set("aud", "another"))), "ticket-invalid", false},
+		{"a bad sub", w.ticket("whiplash", past(set("sub", "a b"))), "ticket-invalid", false},
+		{"a short jti", w.ticket("whiplash", past(set("jti", "x"))), "ticket-invalid", false},
+		{"too long a life", w.ticket("whiplash", past(set("iat", noon.Add(-time.Hour).Unix()))), "ticket-invalid", false},
+		{"issued after it ends", w.ticket("whiplash", past(set("iat", noon.Unix()))), "ticket-invalid", false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			w.t = t
+			w.problem(w.request("whiplash", tt.ticket), 403, tt.typ)
+			page := w.handle(w.request("whiplash", tt.ticket)).Body
+			if got := strings.Contains(page, `<a href="https://admin.example.com:8443/">Go back to admin.example.com:8443</a>`); got != tt.home || strings.Contains(page, "evil.example") || strings.Contains(page, "javascript") || strings.Contains(page, "acct_42") {
+				t.Errorf("it leads home: %t, want %t: %s", got, tt.home, page)
+			}
+		})
+	}
+}
+
+// With a single host, pages name it even where a link says nothing.
+func TestPagesNameTheOnlyHost(t *testing.T) {
+	w := newWorld(t)
+	for _, origins := range [][]string{{"https://app.example.com"}, {"https://app.example.com", "https://b.example.com"}, nil} {
+		w.ReturnOrigins = origins
+		page := w.handle(w.request("whiplash", "")).Body
+		if got := strings.Contains(page, `<a href="https://app.example.com/">`); got != (len(origins) == 1) {
+			t.Errorf("with %v: %s", origins, page)
+		}
+	}
+}
+
+// expired stands for 403 with a page of its own.
+const expired = -403
 
 // Who may sign a ticket, and how.
 func TestTicketSignature(t *testing.T) {

@@ -18,6 +18,7 @@ func cases() []Case {
 // Shorthands of the tables.
 var (
 	invalid = refused(http.StatusForbidden, "ticket-invalid")
+	expired = refused(http.StatusForbidden, "ticket-expired")
 	bad     = refused(http.StatusBadRequest, "bad-request")
 	useless = refused(http.StatusBadRequest, "callback-invalid")
 )
@@ -46,8 +47,8 @@ var tickets = []Case{
 	)},
 	{
 		numbers: []int{3}, name: "a ticket that has expired, or is not valid yet, is refused",
-		note:  "one page for all that is wrong with a ticket, not link_expired; a minute of skew is allowed",
-		steps: each(invalid, opens(ticketed(aged(-10*time.Minute, -62*time.Second))), opens(ticketed(aged(62*time.Second, 5*time.Minute))), opens(ticketed(claims("exp", nil))), opens(ticketed(claims("iat", nil))), opens(ticketed(aged(0, 15*time.Minute+2*time.Second)))),
+		note:  "a minute of skew is allowed",
+		steps: append(each(expired, opens(ticketed(aged(-10*time.Minute, -62*time.Second)))), each(invalid, opens(ticketed(aged(62*time.Second, 5*time.Minute))), opens(ticketed(claims("exp", nil))), opens(ticketed(claims("iat", nil))), opens(ticketed(aged(0, 15*time.Minute+2*time.Second))))...),
 	},
 	{
 		numbers: []int{4}, name: "a ticket that has connected does not connect again", note: "opening the link again starts a flow, since link scanners do; it is the second completion that is refused",

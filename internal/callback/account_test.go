@@ -134,7 +134,7 @@ func TestScopesThatWereNotGrantedAreSaid(t *testing.T) {
 	answer = w.approve(f)
 	w.sim.Answer("whiplash", narrow)
 	for range 2 {
-		w.shows(w.handle(w.callback(f, answer)), web.Done(web.Request{}, web.NarrowedPage("Whiplash"), "connected"))
+		w.shows(w.handle(w.callback(f, answer)), web.Done(asked(f, ""), web.Narrowed, "connected"))
 	}
 	w.CompletionURL = completionURL
 	f = w.start("whiplash", nil)

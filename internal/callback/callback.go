@@ -97,7 +97,7 @@ var (
 func (h *Handler) Handle(ctx context.Context, ev events.APIGatewayV2HTTPRequest) (resp web.Response, _ error) {
 	req, readErr := web.Read(ev)
 	defer web.Recover(ctx, h.Log, &req, &resp)
-	resp, err := h.serve(ctx, req, readErr)
+	resp, err := h.serve(ctx, &req, readErr)
 	if err != nil {
 		return web.Refuse(ctx, h.Log, req, textFor(err), "callback", err), nil
 	}
@@ -105,12 +105,15 @@ func (h *Handler) Handle(ctx context.Context, ev events.APIGatewayV2HTTPRequest)
 }
 
 // serve checks the route and, of a callback without any parameter, whether it
-// is one whose parameters stand in the fragment.
-func (h *Handler) serve(ctx context.Context, req web.Request, readErr error) (web.Response, error) {
+// is one whose parameters stand in the fragment. It notes in req what the
+// callback is about, as soon as it knows.
+func (h *Handler) serve(ctx context.Context, req *web.Request, readErr error) (web.Response, error) {
+	req.About.Home = web.Home(h.CompletionURL)
 	p, ok := providers.Find(req.Provider)
 	if !ok {
 		return web.Response{}, errUnknownProvider
 	}
+	req.About.Provider = p.Name
 	if req.Method != http.MethodGet && req.Method != http.MethodPost {
 		return web.Response{}, errMethod
 	}
@@ -134,12 +137,12 @@ var statePattern = regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`)
 
 // finish finds the authorization request that the callback answers, and ends
 // it.
-func (h *Handler) finish(ctx context.Context, p providers.Provider, req web.Request) (web.Response, error) {
+func (h *Handler) finish(ctx context.Context, p providers.Provider, req *web.Request) (web.Response, error) {
 	state := req.Params["state"]
 	if !statePattern.MatchString(state) {
 		return web.Response{}, fmt.Errorf("%w: state is missing or ill-formed", errBadCallback)
 	}
-	base, https := web.PublicURL(h.PublicURL, req)
+	base, https := web.PublicURL(h.PublicURL, *req)
 	cookie, ok := req.Cookies[authrequest.CookieName(state, https)]
 	if !ok && req.Method == http.MethodPost && req.Params[bounced] == "" {
 		return web.PostAgain(answerFields(req.Params)), nil
@@ -158,10 +161,11 @@ func (h *Handler) finish(ctx context.Context, p providers.Provider, req web.Requ
 	if subtle.ConstantTimeCompare([]byte(ar.State), []byte(state)) != 1 {
 		return web.Response{}, errWrongBrowser
 	}
-	if err := h.check(p, req, ar, base); err != nil {
+	req.About = h.about(ar)
+	if err := h.check(p, *req, ar, base); err != nil {
 		return web.Response{}, err
 	}
-	e, err := h.end(ctx, p, req, ar, keys)
+	e, err := h.end(ctx, p, *req, ar, keys)
 	if err != nil {
 		return web.Response{}, err
 	}
@@ -170,7 +174,7 @@ func (h *Handler) finish(ctx context.Context, p providers.Provider, req web.Requ
 			"handle": e.handle, "provider": p.ID, "connection_id": ar.Key.ConnectionID,
 		})), nil
 	}
-	return h.show(p, req, ar, e), nil
+	return h.show(p, *req, ar, e), nil
 }
 
 // bounced marks a form that our own page has posted.

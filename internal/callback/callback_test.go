@@ -243,9 +243,9 @@ func TestTheProvidersError(t *testing.T) {
 					case fl.ReturnTo != "":
 						w.returns(resp, fl, tt.result)
 					case tt.result == "denied":
-						w.shows(resp, web.Done(web.Request{}, web.DeniedPage("Whiplash"), ""))
+						w.shows(resp, web.Done(asked(fl, ""), web.Denied, ""))
 					default:
-						w.shows(resp, web.Problem(web.Request{Reference: ev.RequestContext.RequestID}, web.ProviderFailed))
+						w.shows(resp, web.Problem(asked(fl, ev.RequestContext.RequestID), web.ProviderFailed))
 					}
 				}
 			}
@@ -344,12 +344,12 @@ func TestReloadShowsTheFirstOutcome(t *testing.T) {
 		want   func(*world, web.Response, flow, string)
 	}{
 		{"connected", "", nil, func(w *world, resp web.Response, f flow, _ string) { w.returns(resp, f, "connected") }},
-		{"connected, with a page", "", noReturn, func(w *world, resp web.Response, _ flow, _ string) {
-			w.shows(resp, web.Done(web.Request{}, web.ConnectedPage("Whiplash"), ""))
+		{"connected, with a page", "", noReturn, func(w *world, resp web.Response, f flow, _ string) {
+			w.shows(resp, web.Done(asked(f, ""), web.Connected, ""))
 		}},
 		{"failed", "unknown-code", nil, func(w *world, resp web.Response, f flow, _ string) { w.returns(resp, f, "failed") }},
-		{"failed, with a page", "unknown-code", noReturn, func(w *world, resp web.Response, _ flow, ref string) {
-			w.shows(resp, web.Problem(web.Request{Reference: ref}, web.ProviderFailed))
+		{"failed, with a page", "unknown-code", noReturn, func(w *world, resp web.Response, f flow, ref string) {
+			w.shows(resp, web.Problem(asked(f, ref), web.ProviderFailed))
 		}},
 	}
 	for _, tt := range tests {

@@ -106,7 +106,8 @@ func TestEachProviderConnects(t *testing.T) {
 func TestWithoutReturnToAPageSaysIt(t *testing.T) {
 	for _, p := range providers.All() {
 		w := newWorld(t)
-		w.shows(w.connect(w.start(p.ID, noReturn)), web.Done(web.Request{}, web.ConnectedPage(p.Name), "connected"))
+		f := w.start(p.ID, noReturn)
+		w.shows(w.connect(f), web.Done(asked(f, ""), web.Connected, "connected"))
 	}
 	w := newWorld(t)
 	f := w.start("whiplash", noReturn)

@@ -10,6 +10,13 @@ import (
 	"github.com/evergrant/evergrant/pkg/providers"
 )
 
+// about says what a callback is about, by its authorization request: that is
+// sealed, and a page for its own browser alone.
+func (h *Handler) about(ar authrequest.Request) web.About {
+	p, _ := providers.Find(ar.Key.Provider)
+	return web.About{Provider: p.Name, ConnectionID: ar.Key.ConnectionID, Home: web.Home(ar.ReturnTo, h.CompletionURL)}
+}
+
 // show answers the browser with the outcome of its own authorization request:
 // at the host if it has a place for that, else by a page of ours.
 func (h *Handler) show(p providers.Provider, req web.Request, ar authrequest.Request, e ending) web.Response {
@@ -23,11 +30,11 @@ func (h *Handler) show(p providers.Provider, req web.Request, ar authrequest.Req
 	switch e.outcome {
 	case connection.Connected:
 		if e.narrowed {
-			return web.Done(req, web.NarrowedPage(p.Name), string(e.outcome))
+			return web.Done(req, web.Narrowed, string(e.outcome))
 		}
-		return web.Done(req, web.ConnectedPage(p.Name), string(e.outcome))
+		return web.Done(req, web.Connected, string(e.outcome))
 	case connection.Denied:
-		return web.Done(req, web.DeniedPage(p.Name), string(e.outcome))
+		return web.Done(req, web.Denied, string(e.outcome))
 	case connection.Failed, connection.Pending:
 	}
 	switch e.code {

@@ -268,13 +268,13 @@ func (w *world) check(ev events.APIGatewayV2HTTPRequest, resp web.Response) {
 	w.t.Helper()
 	for name, v := range map[string]string{
 		"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff",
-		"Strict-Transport-Security": "max-age=31536000; includeSubDomains",
+		"Strict-Transport-Security": "max-age=31536000; includeSubDomains", "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Resource-Policy": "same-origin",
 	} {
 		if resp.Headers[name] != v {
 			w.t.Errorf("status %d: %s is %q", resp.StatusCode, name, resp.Headers[name])
 		}
 	}
-	if page := strings.HasPrefix(resp.Headers["Content-Type"], "text/html"); page != strings.HasPrefix(resp.Headers["Content-Security-Policy"], "default-src 'none'; ") {
+	if !strings.HasPrefix(resp.Headers["Content-Security-Policy"], "default-src 'none'; ") {
 		w.t.Errorf("status %d: policy %q", resp.StatusCode, resp.Headers["Content-Security-Policy"])
 	}
 	shown := resp.Headers["Location"] + resp.Body
@@ -351,16 +351,40 @@ func (w *world) shows(resp, want web.Response) {
 	}
 }
 
-// problem serves ev and checks status, type and reference of the answer, as a
-// page and as a document.
+// problem serves ev and checks status, type and reference of the answer, which
+// names nothing, or what the cookie of ev says that it is about.
 func (w *world) problem(ev events.APIGatewayV2HTTPRequest, t web.Text) web.Response {
 	w.t.Helper()
 	page := w.handle(ev)
-	w.shows(page, web.Problem(web.Request{Reference: ev.RequestContext.RequestID}, t))
+	request := web.Request{Reference: ev.RequestContext.RequestID, About: web.About{Home: web.Home(w.CompletionURL)}}
+	if p, ok := providers.Find(ev.PathParameters["provider"]); ok {
+		request.About.Provider = p.Name
+	}
+	for _, c := range ev.Cookies {
+		_, value, _ := strings.Cut(c, "=")
+		ar, err := authrequest.Open(w.vault.seal, value)
+		about := request
+		if about.About = aboutOf(ar.Key, ar.ReturnTo); err == nil && page.Body == web.Problem(about, t).Body {
+			request = about
+		}
+	}
+	w.shows(page, web.Problem(request, t))
 	if !strings.Contains(w.printed.String(), `"reference":"`+ev.RequestContext.RequestID+`"`) {
 		w.t.Errorf("the reference finds no log line: %s", w.printed.String())
 	}
 	return page
+}
+
+// aboutOf is what a page says that it is about, for the browser that has the
+// cookie.
+func aboutOf(k connection.Key, returnTo string) web.About {
+	p, _ := providers.Find(k.Provider)
+	return web.About{Provider: p.Name, ConnectionID: k.ConnectionID, Home: web.Home(returnTo)}
+}
+
+// asked is the request of f's browser that a page of ours answers.
+func asked(f flow, reference string) web.Request {
+	return web.Request{Reference: reference, About: aboutOf(f.Key, f.ReturnTo)}
 }
 
 // exchanges returns how many token requests a provider has seen.

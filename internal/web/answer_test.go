@@ -7,7 +7,9 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"html"
 	"log/slog"
+	"maps"
 	"net/http"
 	"regexp"
 	"slices"
@@ -25,13 +27,17 @@ var texts = []struct {
 	{UnknownProvider, "unknown-provider", 404},
 	{MethodNotAllowed.Allowing("GET", "POST"), "method-not-allowed", 405},
 	{BadRequest, "bad-request", 400},
+	{NotAWindow, "not-a-window", 403},
 	{LinkInvalid, "ticket-invalid", 403},
+	{LinkExpired, "ticket-expired", 403},
 	{LinkUsed, "ticket-used", 403},
 	{BadCallback, "callback-invalid", 400},
 	{Expired, "request-expired", 400},
 	{WrongBrowser, "wrong-browser", 403},
 	{Busy, "in-progress", 202},
 	{ProviderFailed, "provider-failed", 502},
+	{AccountChanged, "account-changed", 409},
+	{AccountUnknown, "account-unknown", 409},
 	{NotConfigured, "not-configured", 500},
 	{Unavailable, "unavailable", 503},
 	{Kept, "kept", 503},
@@ -42,17 +48,21 @@ var texts = []struct {
 var (
 	browser = Request{Reference: "ref-1"}
 	program = Request{Reference: "ref-1", WantsJSON: true}
+	known   = Request{Reference: "ref-1", About: About{Provider: "Acme", ConnectionID: "acct_42", Home: "https://app.example.com"}}
 )
 
 // answers are all kinds of answers, by name.
 func answers() map[string]Response {
 	all := map[string]Response{
-		"redirect":         Redirect(http.StatusFound, "https://p.example/authorize", "a=1"),
-		"page":             Show(http.StatusOK, ConnectedPage("Acme")),
-		"done page":        Done(browser, DeniedPage("Acme"), "denied"),
-		"done document":    Done(program, DeniedPage("Acme"), "denied"),
-		"form again":       PostAgain(map[string]string{"code": "c", "state": "s"}),
-		"fragment to form": PostFragment(),
+		"redirect":                    Redirect(http.StatusFound, "https://p.example/authorize", "a=1"),
+		"document of a denial":        Done(program, Denied, "denied"),
+		"form again":                  PostAgain(map[string]string{"code": "c", "state": "s"}),
+		"fragment to form":            PostFragment(),
+		"page of connected":           Done(browser, Connected, "connected"),
+		"page of narrowed":            Done(browser, Narrowed, "connected"),
+		"page of denied":              Done(browser, Denied, "denied"),
+		"page of connected, known":    Done(known, Connected, "connected"),
+		"page of a provider's, known": Problem(known, ProviderFailed),
 	}
 	for _, tt := range texts {
 		all["page of "+tt.typ] = Problem(browser, tt.text)
@@ -89,6 +99,7 @@ func TestEveryAnswerCarriesTheHeaders(t *testing.T) {
 
 var (
 	styleTag  = regexp.MustCompile(`(?s)<style>(.*?)</style>`)
+	tag       = regexp.MustCompile(`<[^>]*>`)
 	scriptTag = regexp.MustCompile(`(?s)<script>(.*?)</script>`)
 )
 
@@ -97,23 +108,18 @@ func sum(s string) string {
 	return "'sha256-" + base64.StdEncoding.EncodeToString(h[:]) + "'"
 }
 
-// The policy of a page allows what stands in it, by its hash, and nothing else.
-func TestPagesAllowOnlyWhatTheyHold(t *testing.T) {
+// The policy of an answer allows what stands in it, by its hash, and nothing
+// else.
+func TestAnswersAllowOnlyWhatTheyHold(t *testing.T) {
 	for name, r := range answers() {
-		if r.Headers["Content-Type"] != "text/html; charset=utf-8" {
-			if _, ok := r.Headers["Content-Security-Policy"]; ok {
-				t.Errorf("%s is no page and has a policy", name)
-			}
-			continue
-		}
 		policy := map[string]string{}
 		for directive := range strings.SplitSeq(r.Headers["Content-Security-Policy"], "; ") {
 			key, value, _ := strings.Cut(directive, " ")
 			policy[key] = value
 		}
-		want := map[string]string{
-			"default-src": "'none'", "base-uri": "'none'", "frame-ancestors": "'none'", "form-action": "'none'",
-			"style-src": sum(styleTag.FindStringSubmatch(r.Body)[1]),
+		want := map[string]string{"default-src": "'none'", "base-uri": "'none'", "frame-ancestors": "'none'", "form-action": "'none'"}
+		for _, m := range styleTag.FindAllStringSubmatch(r.Body, -1) {
+			want["style-src"] = sum(m[1])
 		}
 		scripts := scriptTag.FindAllStringSubmatch(r.Body, -1)
 		if strings.Contains(r.Body, "<form") {
@@ -123,15 +129,11 @@ func TestPagesAllowOnlyWhatTheyHold(t *testing.T) {
 		if len(scripts) > 1 || len(scripts) == 1 && want["script-src"] == "" {
 			t.Errorf("%s has %d scripts", name, len(scripts))
 		}
-		if len(policy) != len(want) {
-			t.Errorf("%s: policy is %v", name, policy)
+		if !maps.Equal(policy, want) {
+			t.Errorf("%s: policy is %v, want %v", name, policy, want)
 		}
-		for key, v := range want {
-			if policy[key] != v {
-				t.Errorf("%s: %s is %q, want %q", name, key, policy[key], v)
-			}
-		}
-		if m := regexp.MustCompile(`(?i)\s(src|href|action|on[a-z]+|style)=|https?:`).FindString(r.Body); m != "" {
+		body := strings.ReplaceAll(r.Body, `<a href="https://app.example.com/">`, "") // the host, in answers that know it
+		if m := regexp.MustCompile(`(?i)\s(src|href|action|on[a-z]+|style)=|https?:`).FindString(body); m != "" {
 			t.Errorf("%s refers to something outside of itself or has code in an attribute: %q", name, m)
 		}
 	}
@@ -147,7 +149,7 @@ func TestProblemsHaveAStableTypeAndAReference(t *testing.T) {
 		}
 		want := map[string]any{
 			"type": "urn:evergrant:problem:" + tt.typ, "status": float64(tt.status),
-			"title": tt.text.Title, "detail": tt.text.Detail, "reference": "ref-1",
+			"title": About{}.name(tt.text.Title), "detail": About{}.name(tt.text.Detail + " " + tt.text.Next), "reference": "ref-1",
 		}
 		if len(doc) != len(want) || r.StatusCode != tt.status {
 			t.Errorf("%s: status %d, document %v", tt.typ, r.StatusCode, doc)
@@ -158,8 +160,8 @@ func TestProblemsHaveAStableTypeAndAReference(t *testing.T) {
 			}
 		}
 		page := Problem(browser, tt.text)
-		for _, part := range []string{tt.text.Title, tt.text.Detail, "Reference: ref-1"} {
-			if page.StatusCode != tt.status || part == "" || !strings.Contains(page.Body, part) {
+		for _, part := range []string{tt.text.Title, tt.text.Detail, tt.text.Next, "Reference: ref-1"} {
+			if page.StatusCode != tt.status || part == "" || !strings.Contains(page.Body, html.EscapeString(About{}.name(part))) {
 				t.Errorf("page of %s: status %d, no %q", tt.typ, page.StatusCode, part)
 			}
 		}
@@ -176,25 +178,76 @@ func TestProblemsHaveAStableTypeAndAReference(t *testing.T) {
 }
 
 func TestDoneSaysTheResultToPrograms(t *testing.T) {
-	r := Done(program, ConnectedPage("Acme"), "connected")
+	r := Done(program, Connected, "connected")
 	if r.StatusCode != 200 || r.Body != `{"result":"connected"}` || r.Headers["Content-Type"] != "application/json" {
 		t.Errorf("answer = %d %s", r.StatusCode, r.Body)
 	}
-	if r := Done(browser, ConnectedPage("Acme"), "connected"); !strings.Contains(r.Body, `<main class="good"><h1>Acme is connected</h1>`) {
-		t.Error("the page does not say that it went well")
+}
+
+// SECURITY row B8: what is connected to what. Where that is not known for
+// certain, no name is made up.
+func TestPagesNameHostProviderAndConnection(t *testing.T) {
+	for _, tt := range texts {
+		page := Problem(known, tt.text).Body
+		for _, part := range []string{
+			`<a href="https://app.example.com/">Go back to app.example.com</a>`, "<dd>app.example.com</dd>", "<dd>acct_42</dd>", "<dd>Acme</dd>",
+		} {
+			if !strings.Contains(page, part) {
+				t.Errorf("the page of %s lacks %s", tt.typ, part)
+			}
+		}
+		if m := regexp.MustCompile(`\{\w*\}|the application|[tT]he provider`).FindString(tag.ReplaceAllString(styleTag.ReplaceAllString(page, ""), " ")); m != "" {
+			t.Errorf("the page of %s says %q where the name is known", tt.typ, m)
+		}
+		page = Problem(browser, tt.text).Body
+		for _, part := range []string{"<a ", "<dl>", "{host}", "{provider}", "{Provider}"} {
+			if strings.Contains(page, part) {
+				t.Errorf("the page of %s has %s although nothing is known", tt.typ, part)
+			}
+		}
+	}
+	if page := Done(known, Connected, "connected").Body; !strings.Contains(page, "<h1>Acme is connected</h1>") || !strings.Contains(page, `<main class="good">`) {
+		t.Errorf("the page does not say that it went well: %s", page)
+	}
+}
+
+// The home of the host is an origin, whatever the URL has besides.
+func TestHome(t *testing.T) {
+	tests := []struct {
+		urls []string
+		want string
+	}{
+		{[]string{"https://app.example.com/done?tab=1#x"}, "https://app.example.com"},
+		{[]string{"https://APP.Example.com:8443/"}, "https://app.example.com:8443"},
+		{[]string{"http://localhost:8788/"}, "http://localhost:8788"},
+		{[]string{"https://user:c4nary@app.example.com/"}, "https://app.example.com"},
+		{[]string{"", "https://b.example.com"}, "https://b.example.com"},
+		{[]string{"https://a.example.com", "https://b.example.com"}, "https://a.example.com"},
+		{[]string{"javascript:alert(1)", "data:text/html,x", "//a.example", "/done", "https:///x", "%zz"}, ""},
+		{nil, ""},
+	}
+	for _, tt := range tests {
+		if got := Home(tt.urls...); got != tt.want {
+			t.Errorf("Home(%q) = %q, want %q", tt.urls, got, tt.want)
+		}
 	}
 }
 
 func TestPagesEscapeWhatTheyShow(t *testing.T) {
-	hostile := `"><script>alert(1)</script>&'`
+	hostile := `"><script>alert(1)</script>&'{host}`
+	about := func(a About) Request { return Request{About: a} }
 	for name, body := range map[string]string{
-		"title":       Show(200, Page{Title: hostile}).Body,
-		"text":        Show(200, Page{Text: hostile}).Body,
-		"reference":   Problem(Request{Reference: hostile}, Internal).Body,
-		"field value": PostAgain(map[string]string{"code": hostile}).Body,
-		"field name":  PostAgain(map[string]string{hostile: "x"}).Body,
+		"title":         Show(browser, Text{Title: hostile}).Body,
+		"detail":        Show(browser, Text{Detail: hostile}).Body,
+		"next":          Show(browser, Text{Next: hostile}).Body,
+		"reference":     Problem(Request{Reference: hostile}, Internal).Body,
+		"provider":      Problem(about(About{Provider: hostile, ConnectionID: "a"}), ProviderFailed).Body,
+		"connection ID": Problem(about(About{ConnectionID: hostile}), ProviderFailed).Body,
+		"home":          Problem(about(About{Home: "https://" + hostile, ConnectionID: "a"}), ProviderFailed).Body,
+		"field value":   PostAgain(map[string]string{"code": hostile}).Body,
+		"field name":    PostAgain(map[string]string{hostile: "x"}).Body,
 	} {
-		if strings.Contains(body, "<script>alert") || strings.Contains(body, `value=""><`) {
+		if strings.Contains(body, "<script>alert") || !strings.Contains(body, html.EscapeString(`"><script>alert(1)</script>&'`)) {
 			t.Errorf("%s is not escaped: %s", name, body)
 		}
 	}
@@ -243,7 +296,7 @@ func TestRecoverAnswersAndShowsNothing(t *testing.T) {
 		if cause != nil {
 			panic(cause)
 		}
-		return Show(http.StatusOK, ConnectedPage("Acme"))
+		return Show(browser, Connected)
 	}
 	r := handle(t.Context(), errors.New("c4nary"))
 	if r.StatusCode != 500 || !strings.Contains(r.Body, Internal.Title) || !strings.Contains(r.Body, "ref-1") || r.Headers["Cache-Control"] != "no-store" {

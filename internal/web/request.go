@@ -30,6 +30,7 @@ type Request struct {
 	WantsJSON bool
 	Reference string // finds the log line of this request
 	HasQuery  bool
+	About     About // what is known of it beyond the request itself; handlers fill it in
 
 	// Embedded says that the answer is for a frame, an image, a script or a
 	// fetch, and not for a window (Fetch Metadata, section 2.1). A browser that
