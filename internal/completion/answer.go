@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/evergrant/evergrant/internal/authrequest"
@@ -64,7 +66,48 @@ func Read(client oauth.Client, r authrequest.Request, params map[string]string, 
 			return Answer{}, err
 		}
 	}
+	if err := a.checkCallback(client); err != nil {
+		return Answer{}, err
+	}
 	return a, nil
+}
+
+// checkCallback refuses a credential that was made for another callback than
+// ours: somebody else has got it, and a browser was made to bring it here. What
+// names none is taken. A query is left out, since WHCC drops the one that holds
+// our state (their page on OAuth, read 2026-11-23).
+func (a Answer) checkCallback(client oauth.Client) error {
+	b := client.Provider.Blob
+	if b == nil || b.CallbackURL == "" {
+		return nil
+	}
+	only := *b
+	only.Metadata = []string{b.CallbackURL}
+	tokens, err := oauth.ParseBlob(only, a.Params[b.Param], a.At)
+	if err != nil {
+		return err
+	}
+	named, there := tokens.Metadata[b.CallbackURL]
+	if there && !samePlace(named, a.Request.RedirectURI) {
+		return fmt.Errorf("%s was made for another callback", b.Param)
+	}
+	return nil
+}
+
+// samePlace reports whether two URLs have one origin and one path (RFC 6454
+// section 4, RFC 3986 section 6.2.3).
+func samePlace(a, b string) bool {
+	place := func(raw string) (string, bool) {
+		u, err := url.Parse(raw)
+		if err != nil || u.Host == "" || u.User != nil {
+			return "", false
+		}
+		port := map[string]string{"https": ":443", "http": ":80"}[u.Scheme]
+		return u.Scheme + "://" + strings.TrimSuffix(strings.ToLower(u.Host), port) + u.EscapedPath(), true
+	}
+	first, ok := place(a)
+	second, both := place(b)
+	return ok && both && first == second
 }
 
 // tokens returns the grant that a itself is, where it is no code.

@@ -103,3 +103,40 @@ func TestAnAnswerKeepsWhatTheProviderSent(t *testing.T) {
 		}
 	}
 }
+
+// What names another callback was made for somebody else. Only origin and path
+// count: the query is the provider's to drop or to add to.
+func TestABlobIsForOurCallback(t *testing.T) {
+	p, _ := providers.Find("whcc")
+	r := authrequest.Request{RedirectURI: "https://connect.example.com/callback/whcc"}
+	tests := map[string]bool{
+		`{"token":"t"}`:                     true,
+		`{"token":"t","callback_url":""}`:   true,
+		`{"token":"t","callback_url":null}`: true,
+		`{"token":"t","callback_url":"https://connect.example.com/callback/whcc"}`:                                                     true,
+		`{"token":"t","callback_url":"https://connect.example.com/callback/whcc?state=x"}`:                                             true,
+		`{"token":"t","callback_url":"https://connect.example.com/callback/whcc?a=b#c"}`:                                               true,
+		`{"token":"t","callback_url":"HTTPS://Connect.Example.com:443/callback/whcc"}`:                                                 true,
+		`{"token":"t","callback_url":"\u0068ttps:\/\/connect.example.com\/callback\/whcc"}`:                                            true,
+		`{"token":"t","callback_url":"http://connect.example.com/callback/whcc"}`:                                                      false,
+		`{"token":"t","callback_url":"https://connect.example.com:444/callback/whcc"}`:                                                 false,
+		`{"token":"t","callback_url":"https://connect.example.com/callback/whisk"}`:                                                    false,
+		`{"token":"t","callback_url":"https://connect.example.com/callback/whcc/"}`:                                                    false,
+		`{"token":"t","callback_url":"https://connect.example.com/callback%2fwhcc"}`:                                                   false,
+		`{"token":"t","callback_url":"https://connect.example.com/x/../callback/whcc"}`:                                                false,
+		`{"token":"t","callback_url":"https://connect.example.com@evil.example/callback/whcc"}`:                                        false,
+		`{"token":"t","callback_url":"https://a:b@connect.example.com/callback/whcc"}`:                                                 false,
+		`{"token":"t","callback_url":"https://connect.example.com.evil.example/callback/whcc"}`:                                        false,
+		`{"token":"t","callback_url":"https://evil.example/callback/whcc"}`:                                                            false,
+		`{"token":"t","callback_url":"//connect.example.com/callback/whcc"}`:                                                           false,
+		`{"token":"t","callback_url":"/callback/whcc"}`:                                                                                false,
+		`{"token":"t","callback_url":"whcc"}`:                                                                                          false,
+		`{"token":"t","callback_url":4711}`:                                                                                            false,
+	}
+	for document, good := range tests {
+		a, err := Read(oauth.Client{Provider: p}, r, map[string]string{"whData": document, "state": "s"}, false, noon)
+		if (err == nil) != good || good && a.Params["whData"].Reveal() != document {
+			t.Errorf("%s: %v", document, err)
+		}
+	}
+}

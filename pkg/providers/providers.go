@@ -167,6 +167,7 @@ type Blob struct {
 	AccessToken  string   // member of the object
 	AccountID    string   // member of the object
 	AccountLabel string   // member of the object
+	CallbackURL  string   // member of the object: what it was made for; zero: it does not say
 	Metadata     []string // members that are kept with the connection
 }
 

@@ -16,7 +16,7 @@ var whcc = Provider{
 	Endpoints: Endpoints{PrepareURL: "/oauth"},
 	PKCE:      PKCEOff,
 	Prepare:   &Prepare{Params: map[string]string{"consumer_key": "{client_id}", "consumer_secret": "{client_secret}", "response_type": "request_url", "callback_url": "{callback_url}"}, Redirect: "RedirectURI"},
-	Blob: &Blob{Param: "whData", AccessToken: "token", AccountID: "client_id", AccountLabel: "studio",
+	Blob: &Blob{Param: "whData", AccessToken: "token", AccountID: "client_id", AccountLabel: "studio", CallbackURL: "callback_url",
 		Metadata: []string{"client_id", "studio", "attention", "addr", "addr2", "addr3", "city", "state", "zip", "country", "email", "phone"}},
 	Issue: &Issue{Params: map[string]string{"grant_type": "consumer_credentials", "consumer_key": "{client_id}", "consumer_secret": "{client_secret}"}},
 	// Dates wear the label CST in summer too: only their difference is sure.
