@@ -92,11 +92,18 @@ func (r Request) Record(now time.Time) connection.Request {
 	}
 }
 
+// Reference is what finds the log lines of r, whoever prints them and however
+// often its callback is loaded. It ends the name of its cookie, and tells nothing
+// of the state.
+func (r Request) Reference() string { return reference(r.State) }
+
+func reference(state string) string { return connection.StateID(state)[:16] }
+
 // CookieName returns the name of the cookie that carries the request with the
 // given state. Over plain http, which only local mode has, browsers take
 // neither the __Host- prefix nor Secure.
 func CookieName(state string, https bool) string {
-	return prefix(https) + connection.StateID(state)[:16]
+	return prefix(https) + reference(state)
 }
 
 func prefix(https bool) string {

@@ -88,7 +88,6 @@ var (
 	errWrongBrowser    = errors.New("no cookie for this state")
 	errTicketUsed      = errors.New("ticket already completed")
 	errInProgress      = errors.New("exchange under way")
-	errNotConfigured   = errors.New("our client credentials were refused")
 	errNotCompleted    = errors.New("the host did not complete the connection in time")
 )
 
@@ -161,7 +160,7 @@ func (h *Handler) finish(ctx context.Context, p providers.Provider, req *web.Req
 	if subtle.ConstantTimeCompare([]byte(ar.State), []byte(state)) != 1 {
 		return web.Response{}, errWrongBrowser
 	}
-	req.About = h.about(ar)
+	req.About, req.Reference = h.about(ar), ar.Reference()
 	if err := h.check(p, *req, ar, base); err != nil {
 		return web.Response{}, err
 	}
@@ -228,7 +227,7 @@ func textFor(err error) web.Text {
 		return web.Kept
 	case errors.Is(err, completion.ErrNotStored):
 		return web.NotSaved
-	case errors.Is(err, oauth.ErrNotConfigured), errors.Is(err, errNotConfigured), oauth.RemedyFor(err) == oauth.Reconfigure:
+	case errors.Is(err, oauth.ErrNotConfigured), oauth.RemedyFor(err) == oauth.Reconfigure:
 		return web.NotConfigured
 	}
 	return web.Unavailable

@@ -245,7 +245,7 @@ func TestTheProvidersError(t *testing.T) {
 					case tt.result == "denied":
 						w.shows(resp, web.Done(asked(fl, ""), web.Denied, ""))
 					default:
-						w.shows(resp, web.Problem(asked(fl, ev.RequestContext.RequestID), web.ProviderFailed))
+						w.shows(resp, web.Problem(asked(fl, fl.Reference()), web.ProviderFailed))
 					}
 				}
 			}
@@ -341,15 +341,15 @@ func TestReloadShowsTheFirstOutcome(t *testing.T) {
 		name   string
 		code   string // "": the provider's
 		change func(*authrequest.Request)
-		want   func(*world, web.Response, flow, string)
+		want   func(*world, web.Response, flow)
 	}{
-		{"connected", "", nil, func(w *world, resp web.Response, f flow, _ string) { w.returns(resp, f, "connected") }},
-		{"connected, with a page", "", noReturn, func(w *world, resp web.Response, f flow, _ string) {
+		{"connected", "", nil, func(w *world, resp web.Response, f flow) { w.returns(resp, f, "connected") }},
+		{"connected, with a page", "", noReturn, func(w *world, resp web.Response, f flow) {
 			w.shows(resp, web.Done(asked(f, ""), web.Connected, ""))
 		}},
-		{"failed", "unknown-code", nil, func(w *world, resp web.Response, f flow, _ string) { w.returns(resp, f, "failed") }},
-		{"failed, with a page", "unknown-code", noReturn, func(w *world, resp web.Response, f flow, ref string) {
-			w.shows(resp, web.Problem(asked(f, ref), web.ProviderFailed))
+		{"failed", "unknown-code", nil, func(w *world, resp web.Response, f flow) { w.returns(resp, f, "failed") }},
+		{"failed, with a page", "unknown-code", noReturn, func(w *world, resp web.Response, f flow) {
+			w.shows(resp, web.Problem(asked(f, f.Reference()), web.ProviderFailed))
 		}},
 	}
 	for _, tt := range tests {
@@ -363,13 +363,13 @@ func TestReloadShowsTheFirstOutcome(t *testing.T) {
 			for i := range 4 {
 				ev := w.callback(f, answer)
 				ev.RequestContext.RequestID = fmt.Sprintf("request-%d", i)
-				tt.want(w, w.handle(ev), f, ev.RequestContext.RequestID)
+				tt.want(w, w.handle(ev), f)
 				if i == 2 {
 					answer.Set("code", "another-code") // or comes with another code
 				}
 			}
 			deny := w.callback(f, url.Values{"error": {"access_denied"}, "state": {f.State}})
-			tt.want(w, w.handle(deny), f, deny.RequestContext.RequestID)
+			tt.want(w, w.handle(deny), f)
 			if w.exchanges("whiplash") != 1 {
 				t.Errorf("%d token requests", w.exchanges("whiplash"))
 			}

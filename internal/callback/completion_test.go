@@ -190,6 +190,8 @@ func TestAnotherUsersLinkIsNeverExchanged(t *testing.T) {
 				w.nothingStored(f)
 				if change == nil {
 					w.returns(w.handle(w.callback(f, answer)), f, "failed")
+				} else {
+					w.problem(w.callback(f, answer), web.ProviderFailed)
 				}
 			})
 		}
@@ -283,7 +285,7 @@ func TestADenialIsNotCompleted(t *testing.T) {
 	back := w.decide(w.location(f), "deny").Query()
 	w.returns(w.handle(w.callback(f, back)), f, "denied")
 	w.returns(w.handle(w.callback(f, back)), f, "denied")
-	w.wrote(map[string]int{"DenyRequest": 2})
+	w.wrote(map[string]int{"DenyRequest": 2, "GetRequest": 1})
 }
 
 // The ticket completes once: a second tab of it meets the first, whether that

@@ -66,19 +66,18 @@ func (h *Handler) end(ctx context.Context, p providers.Provider, req web.Request
 		h.Log.InfoContext(ctx, "answer held for the host", "provider", p.ID, "connection_id", ar.Key.ConnectionID, "reference", req.Reference)
 		return handleOf(keys, record)
 	}
-	c, err := h.completer(req).Complete(ctx, client, keys, answer)
+	c, err := h.completer().Complete(ctx, client, keys, answer)
 	if failure := new(completion.Failure); errors.As(err, &failure) {
 		return ending{outcome: connection.Failed, code: failure.Code}, nil
 	}
 	return connected(c), err
 }
 
-// completer returns what completes at once, whose log lines req's reference
-// finds.
-func (h *Handler) completer(req web.Request) *completion.Completer {
+// completer returns what completes at once.
+func (h *Handler) completer() *completion.Completer {
 	return &completion.Completer{
 		Credentials: h.Secrets, Tokens: h.Tokens, Requests: h.Requests, Connections: h.Connections, Spill: h.Spill,
-		Shards: h.Shards, Random: h.Random, Now: h.Now, Log: h.Log.With("reference", req.Reference),
+		Shards: h.Shards, Random: h.Random, Now: h.Now, Log: h.Log,
 	}
 }
 
@@ -92,19 +91,19 @@ func handleOf(keys seal.Keys, record connection.Request) (ending, error) {
 // own failure. The ticket stays good.
 func (h *Handler) declined(ctx context.Context, req web.Request, ar authrequest.Request, keys seal.Keys) (ending, error) {
 	record := ar.Record(h.Now())
+	record.Outcome = connection.Failed
+	if req.Params["error"] == "access_denied" && req.Params["code"] == "" {
+		record.Outcome = connection.Denied
+	}
 	switch err := h.Requests.DenyRequest(ctx, record); {
 	case errors.Is(err, connection.ErrConflict):
 		return h.firstEnding(ctx, record, keys)
 	case err != nil:
 		return ending{}, fmt.Errorf("record denial: %w", err)
 	}
-	outcome := connection.Failed
-	if req.Params["error"] == "access_denied" && req.Params["code"] == "" {
-		outcome = connection.Denied
-	}
 	h.Log.InfoContext(ctx, "authorization ended by provider", "provider", ar.Key.Provider, "connection_id", ar.Key.ConnectionID,
-		"outcome", outcome, "code", oauth.KnownCode(req.Params["error"]), "reference", req.Reference)
-	return ending{outcome: outcome}, nil
+		"outcome", record.Outcome, "code", oauth.KnownCode(req.Params["error"]), "reference", req.Reference)
+	return ending{outcome: record.Outcome}, nil
 }
 
 // firstEnding tells how the claimed request has ended, or under which handle it
@@ -120,8 +119,6 @@ func (h *Handler) firstEnding(ctx context.Context, record connection.Request, ke
 		return ending{}, errNotCompleted
 	case len(first.Answer) > 0 && h.CompletionURL != "":
 		return handleOf(keys, first)
-	case first.Code == completion.CodeNotConfigured:
-		return ending{}, errNotConfigured
 	case first.Outcome != connection.Pending:
 		return ending{outcome: first.Outcome, code: first.Code}, nil
 	}

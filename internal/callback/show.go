@@ -20,6 +20,9 @@ func (h *Handler) about(ar authrequest.Request) web.About {
 // show answers the browser with the outcome of its own authorization request:
 // at the host if it has a place for that, else by a page of ours.
 func (h *Handler) show(p providers.Provider, req web.Request, ar authrequest.Request, e ending) web.Response {
+	if e.code == completion.CodeNotConfigured { // ours to mend, and no outcome for the host
+		return web.Problem(req, web.NotConfigured)
+	}
 	if ar.ReturnTo != "" {
 		result := map[string]string{"provider": p.ID, "connection_id": ar.Key.ConnectionID, "result": string(e.outcome)}
 		if e.narrowed {

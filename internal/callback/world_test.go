@@ -352,7 +352,7 @@ func (w *world) shows(resp, want web.Response) {
 }
 
 // problem serves ev and checks status, type and reference of the answer, which
-// names nothing, or what the cookie of ev says that it is about.
+// names nothing but ev itself, or what the cookie of ev says that it is about.
 func (w *world) problem(ev events.APIGatewayV2HTTPRequest, t web.Text) web.Response {
 	w.t.Helper()
 	page := w.handle(ev)
@@ -364,12 +364,13 @@ func (w *world) problem(ev events.APIGatewayV2HTTPRequest, t web.Text) web.Respo
 		_, value, _ := strings.Cut(c, "=")
 		ar, err := authrequest.Open(w.vault.seal, value)
 		about := request
-		if about.About = aboutOf(ar.Key, ar.ReturnTo); err == nil && page.Body == web.Problem(about, t).Body {
+		about.About, about.Reference = aboutOf(ar.Key, cmp.Or(ar.ReturnTo, w.CompletionURL)), ar.Reference()
+		if err == nil && page.Body == web.Problem(about, t).Body {
 			request = about
 		}
 	}
 	w.shows(page, web.Problem(request, t))
-	if !strings.Contains(w.printed.String(), `"reference":"`+ev.RequestContext.RequestID+`"`) {
+	if !strings.Contains(w.printed.String(), `"reference":"`+request.Reference+`"`) {
 		w.t.Errorf("the reference finds no log line: %s", w.printed.String())
 	}
 	return page

@@ -120,10 +120,11 @@ var errClientChanged = errors.New("the client changed since the browser was sent
 // Complete makes the connection that a stands for, or records why there is
 // none. The claim of a must be the caller's, and ctx one of Finishing.
 //
-// The error is a Failure, ErrKept or ErrNotStored. Any other is a client or a
-// request that is wrong, which oauth.RemedyFor says is for an operator.
+// The error is a Failure, ErrKept or ErrNotStored. The reference of a's request
+// finds all that is logged.
 func (c *Completer) Complete(ctx context.Context, client oauth.Client, keys seal.Keys, a Answer) (connection.Connection, error) {
 	r := a.Request
+	c = c.of(r)
 	if client.ID != r.ClientID || client.Environment.Name != r.Environment {
 		return connection.Connection{}, c.failed(ctx, r, errClientChanged)
 	}
@@ -147,23 +148,35 @@ func (c *Completer) notStored(ctx context.Context, r authrequest.Request, cause 
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTime/2)
 	defer cancel()
 	if errors.Is(cause, ErrKept) {
-		c.Record(ctx, r, connection.Pending, CodeKept)
+		c.record(ctx, r, connection.Pending, CodeKept)
 	} else {
-		c.Record(ctx, r, connection.Failed, CodeNotStored)
+		c.record(ctx, r, connection.Failed, CodeNotStored)
 	}
 	return cause
 }
 
-// failed records that there is no connection, by cause. A wrong client secret is
-// ours to mend, so it is no outcome that the host should see.
+// Discard ends r without a connection, and without a word to the provider, by
+// cause. It returns the Failure that it has recorded and logged.
+func (c *Completer) Discard(ctx context.Context, r authrequest.Request, code string, cause error) error {
+	return c.of(r).failed(ctx, r, &Failure{Code: code, Err: cause})
+}
+
+// of returns c, whose log lines the reference of r finds.
+func (c *Completer) of(r authrequest.Request) *Completer {
+	its := *c
+	its.Log = c.Log.With("reference", r.Reference())
+	return &its
+}
+
+// failed records and logs that there is no connection, by cause. What is ours to
+// mend is an error in the log.
 func (c *Completer) failed(ctx context.Context, r authrequest.Request, cause error) error {
-	if oauth.RemedyFor(cause) == oauth.Reconfigure {
-		c.Record(ctx, r, connection.Failed, CodeNotConfigured)
-		return cause
+	code, level := failureCode(cause), slog.LevelWarn
+	if code == CodeNotConfigured {
+		level = slog.LevelError
 	}
-	code := failureCode(cause)
-	c.Record(ctx, r, connection.Failed, code)
-	c.Log.WarnContext(ctx, "connection not made", "provider", r.Key.Provider, "connection_id", r.Key.ConnectionID, "code", code, "err", cause)
+	c.record(ctx, r, connection.Failed, code)
+	c.Log.Log(ctx, level, "connection not made", "provider", r.Key.Provider, "connection_id", r.Key.ConnectionID, "code", code, "err", cause)
 	return &Failure{Code: code, Err: cause}
 }
 
@@ -172,6 +185,8 @@ func failureCode(err error) string {
 	var e *oauth.Error
 	var f *Failure
 	switch {
+	case oauth.RemedyFor(err) == oauth.Reconfigure:
+		return CodeNotConfigured
 	case errors.As(err, &f):
 		return f.Code
 	case errors.Is(err, errClientChanged):
@@ -182,9 +197,9 @@ func failureCode(err error) string {
 	return CodeProviderFailed
 }
 
-// Record records the outcome of r, for a callback that is loaded again. What
+// record records the outcome of r, for a callback that is loaded again. What
 // cannot be recorded is logged.
-func (c *Completer) Record(ctx context.Context, r authrequest.Request, o connection.Outcome, code string) {
+func (c *Completer) record(ctx context.Context, r authrequest.Request, o connection.Outcome, code string) {
 	record := r.Record(c.Now())
 	record.Outcome, record.Code = o, code
 	if err := c.Requests.FinishRequest(ctx, record); err != nil {

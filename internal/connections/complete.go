@@ -59,9 +59,9 @@ func (h *Handler) finish(ctx context.Context, k connection.Key, client oauth.Cli
 	ctx, cancel := completion.Finishing(ctx, wholeTime)
 	defer cancel()
 	resp := Response{ReturnTo: a.Request.ReturnTo}
-	if of := a.Request.Key; of != k {
-		h.completer().Record(ctx, a.Request, connection.Failed, completion.CodeMismatch)
-		return resp, fmt.Errorf("%w: it is of connection %s at %s", errMismatch, of.ConnectionID, of.Provider)
+	if a.Request.Key != k {
+		cause := fmt.Errorf("%w: it was completed for connection %s at %s", errMismatch, k.ConnectionID, k.Provider)
+		return resp, &toldError{h.completer().Discard(ctx, a.Request, completion.CodeMismatch, cause)}
 	}
 	c, err := h.completer().Complete(ctx, client, keys, a)
 	if failure := new(completion.Failure); errors.As(err, &failure) {
