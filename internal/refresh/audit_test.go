@@ -242,6 +242,39 @@ func TestTheEndOfARefreshTokenIsToldOnceDaysAhead(t *testing.T) {
 	}
 }
 
+// Failures move the next refresh, and so can bring the end near: the refresh that
+// succeeds at last would find it told.
+func TestTheEndOfARefreshTokenIsToldWhereFailuresBringItNear(t *testing.T) {
+	for _, failure := range []*oauth.Error{{NotSent: true}, {}} { // the second, of unknown outcome, keeps the lease
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t)
+			lines := f.lines(t)
+			f.connect(t, f.key)
+			end := time.Now().Add(7*24*time.Hour + 3*time.Hour + 50*time.Minute)
+			answers := func(context.Context, oauth.Secret) (oauth.TokenSet, error) {
+				tokens := rotated(1)
+				tokens.RefreshExpiresAt = end
+				return tokens, nil
+			}
+			f.endpoint.answer = answers
+			<-time.After(2 * time.Hour)
+			f.renew(t, Refreshed)
+			if got := lines("reauthorization expected"); len(got) != 0 {
+				t.Fatalf("told after the first refresh: %+v", got)
+			}
+			f.endpoint.answer = refuse(failure)
+			<-time.After(2 * time.Hour)
+			_ = f.renewErr(t, Failed)
+			f.endpoint.answer = answers
+			<-time.After(2 * time.Hour)
+			f.renew(t, Refreshed)
+			if got := lines("reauthorization expected"); len(got) != 1 {
+				t.Errorf("told %d times after %+v", len(got), failure)
+			}
+		})
+	}
+}
+
 // An error of the provider's stays recognizable, so that a run can judge how it
 // fares.
 func TestAnErrorOfTheProviderStaysOne(t *testing.T) {

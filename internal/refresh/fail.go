@@ -63,6 +63,7 @@ func (r *Renewer) wait(c connection.Connection, e ending) time.Duration {
 // sends, since the provider may still be at work on this request. The row shows
 // the failure and backs off, as far as that can be written at once.
 func (r *Renewer) leave(ctx context.Context, c connection.Connection, e ending) ending {
+	before := c
 	e.outcome, e.err = outcomeUnknown, fmt.Errorf("outcome unknown: %w", e.err)
 	now := r.Now()
 	c.Failure = next(c.Failure, code(e.err), detail(e.err), now)
@@ -72,7 +73,10 @@ func (r *Renewer) leave(ctx context.Context, c connection.Connection, e ending) 
 	}
 	ctx, cancel := context.WithTimeout(ctx, brief)
 	defer cancel()
-	if err := r.Leases.Defer(ctx, c); err != nil && !errors.Is(err, connection.ErrConflict) {
+	switch err := r.Leases.Defer(ctx, c); {
+	case err == nil:
+		r.forecast(ctx, before, c)
+	case !errors.Is(err, connection.ErrConflict):
 		e.err = errors.Join(e.err, fmt.Errorf("defer connection: %w", err))
 	}
 	return e
@@ -182,11 +186,15 @@ var (
 
 // put writes c with the next refresh after wait, and ends the lease.
 func (r *Renewer) put(ctx context.Context, j job, c connection.Connection, wait time.Duration) error {
+	before := c
 	c.UpdatedAt = r.Now()
 	if !c.Due.At.IsZero() {
 		c.Due.At = r.Now().Add(wait + time.Duration(r.Random()*float64(wait/2))).Truncate(time.Second)
 	}
-	if err := r.write(ctx, j, c); err != nil && !errors.Is(err, connection.ErrConflict) {
+	switch err := r.write(ctx, j, c); {
+	case err == nil:
+		r.forecast(ctx, before, c)
+	case !errors.Is(err, connection.ErrConflict):
 		return fmt.Errorf("release connection: %w", err)
 	}
 	return nil
