@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -16,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/evergrant/evergrant/internal/canary"
 	"github.com/evergrant/evergrant/internal/doctor"
 	"github.com/evergrant/evergrant/internal/local"
 	"github.com/evergrant/evergrant/internal/simulator"
@@ -65,7 +65,7 @@ func localServer(t *testing.T) (s *local.Server, dir string) {
 	t.Helper()
 	dir = t.TempDir()
 	s, err := local.Open(local.Config{
-		Dir: dir, Ticks: make(chan time.Time), Now: time.Now, Random: func() float64 { return 0.5 }, Log: slog.New(slog.DiscardHandler), Out: io.Discard,
+		Dir: dir, Ticks: make(chan time.Time), Now: time.Now, Random: func() float64 { return 0.5 }, Log: canary.Log(t), Out: io.Discard,
 	})
 	if err != nil {
 		t.Fatal(err)

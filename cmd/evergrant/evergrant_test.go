@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -16,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/evergrant/evergrant/internal/canary"
 	"github.com/evergrant/evergrant/internal/local"
 )
 
@@ -54,7 +54,7 @@ func localModeWith(t *testing.T, ids ...string) (at, dir string) {
 	dir = t.TempDir()
 	s, err := local.Open(local.Config{
 		Dir: dir, TokenLifetime: 30 * time.Minute, Ticks: make(chan time.Time),
-		Now: func() time.Time { return noon }, Random: func() float64 { return 0.5 }, Log: slog.New(slog.DiscardHandler), Out: io.Discard,
+		Now: func() time.Time { return noon }, Random: func() float64 { return 0.5 }, Log: canary.Log(t), Out: io.Discard,
 	})
 	if err != nil {
 		t.Fatalf("Open: %v", err)

@@ -19,6 +19,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/evergrant/evergrant/internal/authrequest"
+	"github.com/evergrant/evergrant/internal/canary"
 	"github.com/evergrant/evergrant/internal/eventtest"
 	"github.com/evergrant/evergrant/internal/oauth"
 	"github.com/evergrant/evergrant/internal/seal"
@@ -88,7 +89,7 @@ func newWorld(t *testing.T) *world {
 	w.Handler = &Handler{
 		Secrets: w.vault, Provider: &oauth.TokenClient{HTTP: oauth.NewHTTPClient(true), Now: clock},
 		PublicURL: "https://connect.example.com", ReturnOrigins: []string{"https://app.example.com", "https://admin.example.com:8443"},
-		Now: clock, Log: slog.New(slog.NewJSONHandler(&w.printed, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Now: clock, Log: canary.Log(t, slog.NewJSONHandler(&w.printed, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	return w
 }

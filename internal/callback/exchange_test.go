@@ -273,7 +273,7 @@ func passing(t *testing.T, test func(ctx context.Context, w *world, p *provider,
 		w := &world{t: t, vault: outside.vault, sim: outside.sim, store: outside.store, base: outside.base, now: time.Now()}
 		h, p := *outside.Handler, new(provider)
 		h.Tokens, h.Now, h.Secrets = p, time.Now, w.vault
-		h.Log = logTo(&w.printed)
+		h.Log = logTo(t, &w.printed)
 		w.Handler = &h
 		ctx, cancel := context.WithTimeout(t.Context(), 29*time.Second)
 		defer cancel()

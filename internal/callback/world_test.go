@@ -21,6 +21,7 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 
 	"github.com/evergrant/evergrant/internal/authrequest"
+	"github.com/evergrant/evergrant/internal/canary"
 	"github.com/evergrant/evergrant/internal/connection"
 	"github.com/evergrant/evergrant/internal/connectiontest"
 	"github.com/evergrant/evergrant/internal/eventtest"
@@ -98,13 +99,14 @@ func newWorld(t *testing.T) *world {
 		Secrets: w.vault, Tokens: &oauth.TokenClient{HTTP: oauth.NewHTTPClient(true), Now: w.clock},
 		Requests: w.store, History: w.store, Connections: w.store, PublicURL: publicURL, Shards: 4,
 		Random: func() float64 { return 0.5 }, Now: w.clock,
-		Log: logTo(&w.printed),
+		Log: logTo(t, &w.printed),
 	}
 	return w
 }
 
-func logTo(w io.Writer) *slog.Logger {
-	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))
+func logTo(t testing.TB, w io.Writer) *slog.Logger {
+	t.Helper()
+	return canary.Log(t, slog.NewJSONHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
 func (w *world) clock() time.Time { return w.now }

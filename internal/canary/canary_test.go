@@ -141,7 +141,7 @@ func TestASecretIsFoundByItsShape(t *testing.T) {
 	}
 	sealed := base64.StdEncoding.EncodeToString([]byte(random()))
 	for _, line := range []string{
-		`{"rescue":"` + sealed + `"}`, "rescue=" + sealed + " err=x", `"requestId":"0a1b2c3d-4e5f-6789-abcd-ef0123456789"`,
+		`{"rescue":"` + sealed + `"}`, "rescue=" + sealed + " err=x", `rescue="` + sealed + `=" err=x`, `file=/tmp/TestASecretsFileMeansRealProvidersAndNoOther1421971825/001/secrets.json`, `"requestId":"0a1b2c3d-4e5f-6789-abcd-ef0123456789"`,
 		"github.com/evergrant/evergrant/internal/callback.TestTheHostCompletesWhateverIsKilledBetweenTwoSteps", "goroutine 7 [running]: 0xc000123abc",
 	} {
 		if got := w.FindInLog(line); len(got) > 0 {

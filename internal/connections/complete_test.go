@@ -23,7 +23,7 @@ func (f *fixture) hold(t *testing.T) string {
 	t.Helper()
 	client, _ := f.secrets.Client(t.Context(), "whiplash")
 	ar := authrequest.Request{
-		Key: connection.Key{ConnectionID: "acct_42", Provider: "whiplash"}, State: oauth.NewState(), Verifier: "verifier", TicketID: "c4nary-ticket",
+		Key: connection.Key{ConnectionID: "acct_42", Provider: "whiplash"}, State: oauth.NewState(), Verifier: "c4nary-verifier", TicketID: "c4nary-ticket",
 		RedirectURI: "https://connect.example.com/callback/whiplash", ReturnTo: returnTo, Scopes: []string{"user_read"},
 		ClientID: client.ID, Environment: client.Environment.Name, ExpiresAt: time.Now().Add(authrequest.Life),
 	}
@@ -76,7 +76,7 @@ func TestCompleteConnects(t *testing.T) {
 		if resp.Error != nil || resp.ReturnTo != returnTo || resp.Connection.AccountLabel != "shop" || resp.Connection.ExpiresAt == 0 {
 			t.Errorf("complete = %+v", resp)
 		}
-		if len(f.endpoint.codes) != 1 || f.endpoint.codes[0] != "verifier c4nary-code" {
+		if len(f.endpoint.codes) != 1 || f.endpoint.codes[0] != "c4nary-verifier c4nary-code" {
 			t.Errorf("the provider got %d codes", len(f.endpoint.codes))
 		}
 		got, _ := f.do(t, `{"action":"get","connection_id":"acct_42","provider":"whiplash"}`)

@@ -16,6 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/evergrant/evergrant/internal/canary"
 	"github.com/evergrant/evergrant/internal/connection"
 	"github.com/evergrant/evergrant/internal/connectiontest"
 	"github.com/evergrant/evergrant/internal/oauth"
@@ -60,7 +61,7 @@ func (e *endpoint) Exchange(_ context.Context, _ oauth.Client, r oauth.Authoriza
 	defer e.mu.Unlock()
 	e.codes = append(e.codes, r.Verifier.Reveal()+" "+code.Reveal())
 	return oauth.TokenSet{
-		AccessToken: oauth.Secret(fmt.Sprintf("access-c%d", len(e.codes))), TokenType: "Bearer", RefreshToken: oauth.Secret(fmt.Sprintf("refresh-c%d", len(e.codes))),
+		AccessToken: oauth.Secret(fmt.Sprintf("c4nary-access-c%d", len(e.codes))), TokenType: "Bearer", RefreshToken: oauth.Secret(fmt.Sprintf("c4nary-refresh-c%d", len(e.codes))),
 		IssuedAt: time.Now(), ExpiresAt: time.Now().Add(2 * time.Hour),
 	}, e.err
 }
@@ -81,7 +82,7 @@ func (e *endpoint) Refresh(_ context.Context, _ oauth.Client, refreshToken oauth
 	defer e.mu.Unlock()
 	e.sent = append(e.sent, refreshToken.Reveal())
 	return oauth.TokenSet{
-		AccessToken: oauth.Secret(fmt.Sprintf("access-%d", len(e.sent))), TokenType: "Bearer", RefreshToken: oauth.Secret(fmt.Sprintf("refresh-%d", len(e.sent))),
+		AccessToken: oauth.Secret(fmt.Sprintf("c4nary-access-%d", len(e.sent))), TokenType: "Bearer", RefreshToken: oauth.Secret(fmt.Sprintf("c4nary-refresh-%d", len(e.sent))),
 		IssuedAt: time.Now(), ExpiresAt: time.Now().Add(2 * time.Hour),
 	}, e.err
 }
@@ -90,7 +91,7 @@ func (e *endpoint) Issue(context.Context, oauth.Client) (oauth.TokenSet, error) 
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.issued++
-	return oauth.TokenSet{AccessToken: "issued", TokenType: "Bearer", IssuedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour), Issued: true}, e.err
+	return oauth.TokenSet{AccessToken: "c4nary-issued", TokenType: "Bearer", IssuedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour), Issued: true}, e.err
 }
 
 func (e *endpoint) Revoke(_ context.Context, _ oauth.Client, accessToken, refreshToken oauth.Secret) error {
@@ -111,13 +112,13 @@ type fixture struct {
 
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	keys, err := seal.ParseKeys([]byte(`{"current":"k1","k1":"0123456789abcdef0123456789abcdef"}`))
+	keys, err := seal.ParseKeys([]byte(`{"current":"k1","k1":"c4nary-seal-key-0123456789abcdef"}`))
 	if err != nil {
 		t.Fatal(err)
 	}
 	f := &fixture{store: new(connectiontest.Memory), secrets: &secrets{keys: keys}, endpoint: new(endpoint), log: new(strings.Builder)}
 	random := func() float64 { return 0.5 }
-	log := slog.New(slog.NewTextHandler(f.log, nil))
+	log := canary.Log(t, slog.NewTextHandler(f.log, nil))
 	ids := make(chan string)
 	go func() {
 		for i := 0; ; i++ {
@@ -143,13 +144,13 @@ func newFixture(t *testing.T) *fixture {
 	return f
 }
 
-// connect stores a connection with tokens access-0 and refresh-0.
+// connect stores a connection with tokens access-0 and c4nary-refresh-0.
 func (f *fixture) connect(t *testing.T, id, provider string, change ...func(*connection.Connection)) connection.Key {
 	t.Helper()
 	client, _ := f.secrets.Client(t.Context(), provider)
 	k := connection.Key{ConnectionID: id, Provider: provider}
 	c, err := connection.New(k, client, oauth.TokenSet{
-		AccessToken: "access-0", TokenType: "Bearer", RefreshToken: "refresh-0", IssuedAt: time.Now(), ExpiresAt: time.Now().Add(2 * time.Hour),
+		AccessToken: "c4nary-access-0", TokenType: "Bearer", RefreshToken: "c4nary-refresh-0", IssuedAt: time.Now(), ExpiresAt: time.Now().Add(2 * time.Hour),
 		Scopes: []string{"user_read"}, Account: oauth.Account{ID: "7", Label: "shop"},
 	}, f.secrets.keys, 4)
 	if err != nil {
@@ -175,7 +176,7 @@ func (f *fixture) do(t *testing.T, format string, args ...any) (Response, string
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, secret := range []string{"access-", "refresh-", "c4nary-secret"} {
+	for _, secret := range []string{"c4nary-access-", "c4nary-refresh-", "c4nary-secret"} {
 		if strings.Contains(string(b), secret) || strings.Contains(f.log.String(), secret) {
 			t.Errorf("answer or log holds %s…: %s", secret, b)
 		}
@@ -290,7 +291,7 @@ func TestRefreshOnlyWhatStillNeedsIt(t *testing.T) {
 		sent       int
 	}{
 		{"asked for", ``, 1},
-		{"the stored token did not work", `,"token_sha256":"` + sha("access-0") + `"`, 1},
+		{"the stored token did not work", `,"token_sha256":"` + sha("c4nary-access-0") + `"`, 1},
 		{"an older token did not work", `,"token_sha256":"` + sha("access-old") + `"`, 0},
 		{"enough life left", `,"min_ttl":3600`, 0},
 		{"too little life left", `,"min_ttl":7300`, 1},
@@ -314,7 +315,7 @@ func TestAStormOfRefreshesMakesOneRequest(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fixture) {
 		k := f.connect(t, "acct_42", "whiplash")
 		f.endpoint.delay = 2 * time.Second
-		input := json.RawMessage(`{"action":"refresh","connection_id":"acct_42","provider":"whiplash","token_sha256":"` + sha("access-0") + `"}`)
+		input := json.RawMessage(`{"action":"refresh","connection_id":"acct_42","provider":"whiplash","token_sha256":"` + sha("c4nary-access-0") + `"}`)
 		var wg sync.WaitGroup
 		for i := range 50 {
 			wg.Go(func() {
@@ -327,7 +328,7 @@ func TestAStormOfRefreshesMakesOneRequest(t *testing.T) {
 		}
 		wg.Wait()
 		c, err := f.store.Get(t.Context(), k)
-		if err != nil || len(f.endpoint.sent) != 1 || c.AccessToken != "access-1" {
+		if err != nil || len(f.endpoint.sent) != 1 || c.AccessToken != "c4nary-access-1" {
 			t.Errorf("%d token requests, %v", len(f.endpoint.sent), err)
 		}
 	})
@@ -365,7 +366,7 @@ func TestReadersLeaveAFailingProviderAlone(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fixture) {
 		f.connect(t, "acct_42", "whiplash")
 		f.endpoint.err = &oauth.Error{Status: 429, Reason: "the provider refused", RetryAfter: 10 * time.Minute}
-		for _, args := range []string{`,"token_sha256":"` + sha("access-0") + `"`, `,"min_ttl":86400`, `,"token_sha256":"` + sha("access-0") + `"`} {
+		for _, args := range []string{`,"token_sha256":"` + sha("c4nary-access-0") + `"`, `,"min_ttl":86400`, `,"token_sha256":"` + sha("c4nary-access-0") + `"`} {
 			if resp, raw := f.do(t, `{"action":"refresh","connection_id":"acct_42","provider":"whiplash"%s}`, args); resp.Error == nil || resp.Error.Type != "provider_unavailable" {
 				t.Errorf("%s", raw)
 			}
@@ -392,7 +393,7 @@ func TestReadersLeaveAProviderAloneWhoseBreakerIsOpen(t *testing.T) {
 		unreadable bool
 		sent       int
 	}{
-		{"a reader", `,"token_sha256":"` + sha("access-0") + `"`, time.Minute, false, 0},
+		{"a reader", `,"token_sha256":"` + sha("c4nary-access-0") + `"`, time.Minute, false, 0},
 		{"a reader who needs time", `,"min_ttl":86400`, time.Minute, false, 0},
 		{"a reader, later", `,"min_ttl":86400`, 0, false, 1},
 		{"a reader, and the breaker cannot be read", `,"min_ttl":86400`, time.Minute, true, 1},
@@ -496,7 +497,7 @@ func TestDisconnectRevokesAndRemoves(t *testing.T) {
 			if err != nil || c.AccessToken != "" || c.SealedRefreshToken != nil || !c.Due.At.IsZero() {
 				t.Errorf("tokens or schedule left: %+v, %v", c, err)
 			}
-			if len(f.endpoint.revoked) != 1 || f.endpoint.revoked[0] != "access-0 refresh-0" {
+			if len(f.endpoint.revoked) != 1 || f.endpoint.revoked[0] != "c4nary-access-0 c4nary-refresh-0" {
 				t.Errorf("revoked %v", f.endpoint.revoked)
 			}
 		})
@@ -522,7 +523,7 @@ func TestDisconnectDuringARefresh(t *testing.T) {
 		if err != nil || c.Status != connection.Disconnected || c.AccessToken != "" {
 			t.Errorf("brought back: %+v, %v", c, err)
 		}
-		if got := strings.Join(f.endpoint.revoked, ","); got != "access-0 refresh-0,access-1 refresh-1" {
+		if got := strings.Join(f.endpoint.revoked, ","); got != "c4nary-access-0 c4nary-refresh-0,c4nary-access-1 c4nary-refresh-1" {
 			t.Errorf("revoked %s", got)
 		}
 	})
@@ -536,12 +537,12 @@ func TestDisconnectRevokesWhatCameInBetween(t *testing.T) {
 		f.store.OnWrite = func(op string, _ any) (bool, error) {
 			if op == "Disconnect" {
 				f.store.OnWrite = nil
-				f.connect(t, k.ConnectionID, k.Provider, func(c *connection.Connection) { c.AccessToken = "access-9" })
+				f.connect(t, k.ConnectionID, k.Provider, func(c *connection.Connection) { c.AccessToken = "c4nary-access-9" })
 			}
 			return true, nil
 		}
 		f.do(t, "%s", eventFile(t, "connections-disconnect.json"))
-		if got := strings.Join(f.endpoint.revoked, ","); got != "access-0 refresh-0,access-9 refresh-0" {
+		if got := strings.Join(f.endpoint.revoked, ","); got != "c4nary-access-0 c4nary-refresh-0,c4nary-access-9 c4nary-refresh-0" {
 			t.Errorf("revoked %s", got)
 		}
 	})
@@ -567,7 +568,7 @@ func TestImport(t *testing.T) {
 				t.Fatalf("%s, %d token requests", raw, len(f.endpoint.sent))
 			}
 			c, err := f.store.Get(t.Context(), connection.Key{ConnectionID: "acct_42", Provider: "whiplash"})
-			if err != nil || c.AccessToken != "access-1" {
+			if err != nil || c.AccessToken != "c4nary-access-1" {
 				t.Errorf("stored %+v, %v", c, err)
 			}
 		})
@@ -579,7 +580,7 @@ func TestImport(t *testing.T) {
 			if resp, raw := f.do(t, "%s", eventFile(t, "connections-import.json")); resp.Error == nil || resp.Error.Type != "refused" {
 				t.Errorf("%s", raw)
 			}
-			if c, err := f.store.Get(t.Context(), k); err != nil || c.AccessToken != "access-0" {
+			if c, err := f.store.Get(t.Context(), k); err != nil || c.AccessToken != "c4nary-access-0" {
 				t.Errorf("stored %+v, %v", c, err)
 			}
 		})
@@ -625,7 +626,7 @@ func TestImportSurvivesItsCaller(t *testing.T) {
 		if resp, err := f.Handle(ctx, eventFile(t, "connections-import.json")); err != nil || resp.Error != nil {
 			t.Errorf("Handle = %v, %v", resp.Error, err)
 		}
-		if c, err := f.store.Get(context.Background(), connection.Key{ConnectionID: "acct_42", Provider: "whiplash"}); err != nil || c.AccessToken != "access-1" {
+		if c, err := f.store.Get(context.Background(), connection.Key{ConnectionID: "acct_42", Provider: "whiplash"}); err != nil || c.AccessToken != "c4nary-access-1" {
 			t.Errorf("stored %+v, %v", c, err)
 		}
 	})

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
-	"log/slog"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -20,6 +19,7 @@ import (
 
 	"github.com/evergrant/evergrant/internal/authorize"
 	"github.com/evergrant/evergrant/internal/callback"
+	"github.com/evergrant/evergrant/internal/canary"
 	"github.com/evergrant/evergrant/internal/connection"
 	"github.com/evergrant/evergrant/internal/connections"
 	"github.com/evergrant/evergrant/internal/connectiontest"
@@ -32,7 +32,7 @@ import (
 	"github.com/evergrant/evergrant/pkg/providers"
 )
 
-const signingKey = "0123456789abcdef0123456789abcdef"
+const signingKey = "c4nary-seal-key-0123456789abcdef"
 
 // A deployment is the four functions on a store in memory, in front of the
 // simulated providers.
@@ -99,7 +99,7 @@ func deploy(t testing.TB) *deployment {
 		d.manager.documents["p/"+p.ID] = string(document)
 	}
 	half := func() float64 { return 0.5 }
-	log := slog.New(slog.DiscardHandler)
+	log := canary.Log(t)
 	s := &secrets.Store{API: d.manager, Prefix: "p/", Seal: "seal", Connect: "connect", AllowPrivate: true, Now: d.clock, Jitter: half}
 	tokens := &oauth.TokenClient{HTTP: oauth.NewHTTPClient(true), Now: d.clock}
 	renewer := &refresh.Renewer{Leases: d.store, Breakers: d.store, Secrets: s, Tokens: tokens, Shards: 4, NewID: rand.Text, Random: half, Now: d.clock, Log: log}

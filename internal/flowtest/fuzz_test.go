@@ -47,7 +47,7 @@ type player struct{ codes, calls []string }
 
 func (p *player) grant(call string) oauth.TokenSet {
 	p.calls = append(p.calls, call)
-	return oauth.TokenSet{AccessToken: "access", TokenType: "Bearer", RefreshToken: "refresh", IssuedAt: noon, ExpiresAt: noon.Add(time.Hour)}
+	return oauth.TokenSet{AccessToken: "c4nary-access", TokenType: "Bearer", RefreshToken: "c4nary-refresh", IssuedAt: noon, ExpiresAt: noon.Add(time.Hour)}
 }
 
 func (p *player) Exchange(_ context.Context, _ oauth.Client, _ oauth.AuthorizationRequest, code oauth.Secret) (oauth.TokenSet, error) {

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -18,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"github.com/evergrant/evergrant/internal/canary"
 	"github.com/evergrant/evergrant/internal/connection"
 	"github.com/evergrant/evergrant/internal/connections"
 	"github.com/evergrant/evergrant/internal/connectiontest"
@@ -42,7 +42,7 @@ func (p *provider) Refresh(context.Context, oauth.Client, oauth.Secret) (oauth.T
 		return oauth.TokenSet{}, p.err
 	}
 	return oauth.TokenSet{
-		AccessToken: oauth.Secret(fmt.Sprint("access-", n)), TokenType: "Bearer", RefreshToken: oauth.Secret(fmt.Sprint("refresh-", n)),
+		AccessToken: oauth.Secret(fmt.Sprint("c4nary-access-", n)), TokenType: "Bearer", RefreshToken: oauth.Secret(fmt.Sprint("c4nary-refresh-", n)),
 		IssuedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour),
 	}, nil
 }
@@ -66,7 +66,7 @@ type vault struct{ keys seal.Keys }
 
 func (vault) Client(_ context.Context, id string) (oauth.Client, error) {
 	p, _ := providers.Find(id)
-	return oauth.Client{Provider: p, ID: "client", Secret: "s1", Environment: p.Environments[0]}, nil
+	return oauth.Client{Provider: p, ID: "client", Secret: "c4nary-secret1", Environment: p.Environments[0]}, nil
 }
 
 func (vault) Others(context.Context, oauth.Client) ([]oauth.Client, error) { return nil, nil }
@@ -93,7 +93,7 @@ func newWorld(t *testing.T, life time.Duration) *world {
 		t.Fatal(err)
 	}
 	w := &world{store: new(connectiontest.Memory), provider: new(provider)}
-	v, half, log := vault{keys}, func() float64 { return 0.5 }, slog.New(slog.DiscardHandler)
+	v, half, log := vault{keys}, func() float64 { return 0.5 }, canary.Log(t)
 	renewer := &refresh.Renewer{Leases: w.store, Breakers: w.store, Secrets: v, Tokens: w.provider, Shards: 4, NewID: rand.Text, Random: half, Now: time.Now, Log: log}
 	w.handler = &connections.Handler{Reader: w.store, Writer: w.store, Requests: w.store, Breakers: w.store, Secrets: v, Tokens: w.provider, Shards: 4, Random: half, Now: time.Now, Log: log,
 		Renew: func(ctx context.Context, k connection.Key, fence int64) error {
@@ -102,7 +102,7 @@ func newWorld(t *testing.T, life time.Duration) *world {
 		}}
 	client, _ := v.Client(t.Context(), shop.Provider)
 	c, err := connection.New(shop, client, oauth.TokenSet{
-		AccessToken: "access-0", TokenType: "Bearer", RefreshToken: "refresh-0", IssuedAt: time.Now(), ExpiresAt: time.Now().Add(life),
+		AccessToken: "c4nary-access-0", TokenType: "Bearer", RefreshToken: "c4nary-refresh-0", IssuedAt: time.Now(), ExpiresAt: time.Now().Add(life),
 	}, keys, 4)
 	if err != nil {
 		t.Fatal(err)
@@ -158,7 +158,7 @@ func (w *world) GetItem(ctx context.Context, in *dynamodb.GetItemInput, _ ...fun
 // everybody gets its new token.
 func TestAStormOfReadersMakesOneProviderCall(t *testing.T) {
 	replace := func(ctx context.Context, r *tokens.Reader, _ int) (tokens.Token, error) {
-		return r.Replace(ctx, shop.ConnectionID, shop.Provider, tokens.Token{AccessToken: "access-0"})
+		return r.Replace(ctx, shop.ConnectionID, shop.Provider, tokens.Token{AccessToken: "c4nary-access-0"})
 	}
 	read := func(ctx context.Context, r *tokens.Reader, i int) (tokens.Token, error) {
 		return r.Read(ctx, shop.ConnectionID, shop.Provider, time.Duration(5+i%10)*time.Minute)
@@ -205,7 +205,7 @@ func TestAStormOfReadersMakesOneProviderCall(t *testing.T) {
 					wg.Go(func() {
 						<-time.After(time.Duration(i) * tt.each)
 						got, err := tt.do(t.Context(), readers[i%len(readers)], i)
-						if err != nil || got.AccessToken != "access-1" || got.Warning != nil {
+						if err != nil || got.AccessToken != "c4nary-access-1" || got.Warning != nil {
 							t.Errorf("caller %d: %v, %v", i, got, err)
 						}
 					})
@@ -221,7 +221,7 @@ func TestAStormOfReadersMakesOneProviderCall(t *testing.T) {
 				w.replica = nil
 				before := w.invoked.Load()
 				for i, r := range append(readers, w.readers(1)...) {
-					if got, err := tt.do(t.Context(), r, i); err != nil || got.AccessToken != "access-1" {
+					if got, err := tt.do(t.Context(), r, i); err != nil || got.AccessToken != "c4nary-access-1" {
 						t.Errorf("late reader %d: %v, %v", i, got, err)
 					}
 				}
@@ -259,7 +259,7 @@ func TestReadersOfAProviderThatIsDown(t *testing.T) {
 						start := time.Now()
 						got, err := readers[i%len(readers)].Read(t.Context(), shop.ConnectionID, shop.Provider, 10*time.Minute)
 						var stale *tokens.StaleError
-						if err != nil || got.AccessToken != "access-0" || !errors.As(got.Warning, &stale) || stale.Cause == nil || stale.Left <= 0 {
+						if err != nil || got.AccessToken != "c4nary-access-0" || !errors.As(got.Warning, &stale) || stale.Cause == nil || stale.Left <= 0 {
 							t.Errorf("reader %d: %v, %v", i, got, err)
 						}
 						if took := time.Since(start); took > tt.most {

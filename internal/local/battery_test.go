@@ -74,7 +74,7 @@ func TestBatteryOnLocalMode(t *testing.T) {
 
 // everyLevel lets local mode print all that it has to say, as a function does.
 func everyLevel(c *local.Config) {
-	c.Log = slog.New(slog.NewJSONHandler(c.Out, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	c.Log = slog.New(slog.NewMultiHandler(c.Log.Handler(), slog.NewJSONHandler(c.Out, &slog.HandlerOptions{Level: slog.LevelDebug})))
 }
 
 // Log implements battery.Deployment.

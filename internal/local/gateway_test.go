@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"io"
-	"log/slog"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -16,13 +15,15 @@ import (
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
+
+	"github.com/evergrant/evergrant/internal/canary"
 )
 
 // serve sends r through a gateway in front of handle.
 func serve(t *testing.T, r *http.Request, handle func(context.Context, events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error)) *httptest.ResponseRecorder {
 	t.Helper()
 	mux := http.NewServeMux()
-	mux.Handle("/callback/{provider}", gateway{handle: handle, now: time.Now, log: slog.New(slog.DiscardHandler)})
+	mux.Handle("/callback/{provider}", gateway{handle: handle, now: time.Now, log: canary.Log(t)})
 	w := httptest.NewRecorder()
 	mux.ServeHTTP(w, r)
 	return w

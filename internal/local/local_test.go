@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/evergrant/evergrant/internal/canary"
 	"github.com/evergrant/evergrant/internal/connections"
 	"github.com/evergrant/evergrant/internal/local"
 )
@@ -90,10 +91,11 @@ type running struct {
 }
 
 // config returns the configuration of a local mode with its data in dir.
-func config(dir string, c *clock, log, out io.Writer) local.Config {
+func config(t *testing.T, dir string, c *clock, log, out io.Writer) local.Config {
+	t.Helper()
 	return local.Config{
 		Dir: dir, TokenLifetime: 30 * time.Second, Ticks: make(chan time.Time),
-		Now: c.Now, Random: func() float64 { return 0.5 }, Log: slog.New(slog.NewTextHandler(log, nil)), Out: out,
+		Now: c.Now, Random: func() float64 { return 0.5 }, Log: canary.Log(t, slog.NewTextHandler(log, nil)), Out: out,
 	}
 }
 
@@ -102,7 +104,7 @@ func config(dir string, c *clock, log, out io.Writer) local.Config {
 func start(t *testing.T, change ...func(*local.Config)) running {
 	t.Helper()
 	r := running{clock: &clock{now: time.Now()}, log: new(record), out: new(record)}
-	c := config(t.TempDir(), r.clock, r.log, r.out)
+	c := config(t, t.TempDir(), r.clock, r.log, r.out)
 	for _, f := range change {
 		f(&c)
 	}

@@ -145,7 +145,7 @@ func TestRunStopsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	out, log := new(record), new(record)
-	if err := local.Run(ctx, config(t.TempDir(), &clock{now: time.Now()}, log, out)); err != nil {
+	if err := local.Run(ctx, config(t, t.TempDir(), &clock{now: time.Now()}, log, out)); err != nil {
 		t.Fatalf("Run: %v", err)
 	}
 	for _, part := range []string{"http://localhost:", "http://127.0.0.1:", "simulated", "Ctrl-C"} {
@@ -217,7 +217,7 @@ func TestABadSecretsFileStopsTheStart(t *testing.T) {
 	if err := os.WriteFile(file, []byte(`{"whisk":{"client_id":"id"}}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c := config(t.TempDir(), &clock{now: time.Now()}, new(record), new(record))
+	c := config(t, t.TempDir(), &clock{now: time.Now()}, new(record), new(record))
 	c.SecretsFile, c.TokenLifetime = file, 0
 	if s, err := local.Open(c); err == nil || !strings.Contains(err.Error(), "whisk: client_secret is missing") {
 		t.Errorf("Open = %v, %v", s, err)
@@ -227,7 +227,7 @@ func TestABadSecretsFileStopsTheStart(t *testing.T) {
 func TestAFolderInUseIsSaid(t *testing.T) {
 	dir := t.TempDir()
 	start(t, func(c *local.Config) { c.Dir = dir })
-	if _, err := local.Open(config(dir, &clock{now: time.Now()}, new(record), new(record))); err == nil || !strings.Contains(err.Error(), "another process uses it") {
+	if _, err := local.Open(config(t, dir, &clock{now: time.Now()}, new(record), new(record))); err == nil || !strings.Contains(err.Error(), "another process uses it") {
 		t.Errorf("Open = %v", err)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
-	"log/slog"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -15,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/evergrant/evergrant/internal/canary"
 	"github.com/evergrant/evergrant/internal/connection"
 	"github.com/evergrant/evergrant/internal/connectiontest"
 	"github.com/evergrant/evergrant/internal/oauth"
@@ -70,7 +70,7 @@ func open(t testing.TB, p peer) *world {
 	w.tokens = &oauth.TokenClient{HTTP: oauth.NewHTTPClient(true), Now: w.clock}
 	w.renewer = &refresh.Renewer{
 		Leases: w.store, Breakers: w.store, Secrets: w.secrets, Tokens: w.tokens, Shards: 4, NewID: rand.Text,
-		Random: func() float64 { return 0.5 }, Now: w.clock, Log: slog.New(slog.DiscardHandler),
+		Random: func() float64 { return 0.5 }, Now: w.clock, Log: canary.Log(t),
 	}
 	return w
 }

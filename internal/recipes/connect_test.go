@@ -20,6 +20,7 @@ import (
 
 	"github.com/evergrant/evergrant/internal/authorize"
 	"github.com/evergrant/evergrant/internal/authrequest"
+	"github.com/evergrant/evergrant/internal/canary"
 	"github.com/evergrant/evergrant/internal/connection"
 	"github.com/evergrant/evergrant/internal/seal"
 	"github.com/evergrant/evergrant/internal/secrets"
@@ -67,7 +68,7 @@ func open(t *testing.T, awsURL, link string) authrequest.Request {
 			}),
 			Prefix: "providers/", Seal: "seal", Connect: "connect", Now: time.Now, Jitter: func() float64 { return 0 },
 		},
-		PublicURL: publicURL, ReturnOrigins: []string{"https://app.example.com"}, Now: time.Now, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		PublicURL: publicURL, ReturnOrigins: []string{"https://app.example.com"}, Now: time.Now, Log: canary.Log(t, slog.NewTextHandler(t.Output(), nil)),
 	}
 	ev := events.APIGatewayV2HTTPRequest{RawPath: u.Path, RawQueryString: u.RawQuery}
 	ev.RequestContext.HTTP.Method = http.MethodGet

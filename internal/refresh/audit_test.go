@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/evergrant/evergrant/internal/canary"
 	"github.com/evergrant/evergrant/internal/connection"
 	"github.com/evergrant/evergrant/internal/connectiontest"
 	"github.com/evergrant/evergrant/internal/oauth"
@@ -29,7 +30,7 @@ type line struct {
 func (f *fixture) lines(t *testing.T) func(message string) []line {
 	t.Helper()
 	log := new(strings.Builder)
-	f.Log = slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	f.Log = canary.Log(t, slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	return func(message string) (found []line) {
 		t.Helper()
 		for text := range strings.Lines(log.String()) {

@@ -37,7 +37,7 @@ import (
 const (
 	benchRefreshes = 2000
 	benchAtOnce    = 128
-	benchRing      = `{"current":"k1","k1":"0123456789abcdef0123456789abcdef"}`
+	benchRing      = `{"current":"k1","k1":"c4nary-seal-key-0123456789abcdef"}`
 )
 
 // benchPeer, in the environment, makes this test binary the other side of
@@ -254,8 +254,8 @@ func servePeer() {
 	mux.HandleFunc("/token", func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		w.Header().Set("Content-Type", "application/json")
-		_, _ = io.WriteString(w, `{"access_token":"access-canary-of-forty-three-characters-012345","token_type":"bearer","expires_in":7200,`+
-			`"refresh_token":"refresh-canary-of-forty-three-characters-01234","scope":"user_read user_manage","created_at":`+strconv.FormatInt(time.Now().Unix(), 10)+`}`)
+		_, _ = io.WriteString(w, `{"access_token":"c4nary-access-canary-of-forty-three-characters-012345","token_type":"bearer","expires_in":7200,`+
+			`"refresh_token":"c4nary-refresh-canary-of-forty-three-characters-01234","scope":"user_read user_manage","created_at":`+strconv.FormatInt(time.Now().Unix(), 10)+`}`)
 	})
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/x-amz-json-1.0")
@@ -291,7 +291,7 @@ func benchItems(peer string) items {
 		c, _ := connection.New(k, client, rotated(0), keys, 4)
 		sealed, _ := json.Marshal(c.SealedRefreshToken)
 		all[k.ConnectionID] = `{"Attributes":{"connection_id":{"S":"` + k.ConnectionID + `"},"provider":{"S":"whiplash"},"connection_status":{"S":"active"},` +
-			`"access_token":{"S":"access-0"},"token_type":{"S":"Bearer"},"expires_at":{"N":"1795424400"},"refresh_token_sealed":{"B":` + string(sealed) + `},` +
+			`"access_token":{"S":"c4nary-access-0"},"token_type":{"S":"Bearer"},"expires_at":{"N":"1795424400"},"refresh_token_sealed":{"B":` + string(sealed) + `},` +
 			`"scopes":{"SS":["user_manage","user_read"]},"client_id":{"S":"client"},"environment":{"S":"production"},"fence":{"N":"7"},"stored_fence":{"N":"6"},` +
 			`"connected_at":{"N":"1795424400"},"refreshed_at":{"N":"1795424400"},"updated_at":{"N":"1795424400"},"due_shard":{"S":"4.0"},"due_at":{"N":"1795424400"}}}`
 	}

@@ -3,11 +3,11 @@ package refresh
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/evergrant/evergrant/internal/canary"
 	"github.com/evergrant/evergrant/internal/connection"
 	"github.com/evergrant/evergrant/internal/connectiontest"
 	"github.com/evergrant/evergrant/internal/oauth"
@@ -63,7 +63,7 @@ func (e *endpoint) Issue(context.Context, oauth.Client) (oauth.TokenSet, error) 
 	if e.issueErr != nil {
 		return oauth.TokenSet{}, e.issueErr
 	}
-	return oauth.TokenSet{AccessToken: "issued", TokenType: "Bearer", IssuedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour), Issued: true}, nil
+	return oauth.TokenSet{AccessToken: "c4nary-issued", TokenType: "Bearer", IssuedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour), Issued: true}, nil
 }
 
 func (e *endpoint) Revoke(_ context.Context, _ oauth.Client, accessToken, _ oauth.Secret) error {
@@ -76,8 +76,8 @@ func (e *endpoint) Revoke(_ context.Context, _ oauth.Client, accessToken, _ oaut
 // rotated is the n-th answer of an endpoint that rotates.
 func rotated(n int) oauth.TokenSet {
 	return oauth.TokenSet{
-		AccessToken: oauth.Secret(fmt.Sprintf("access-%d", n)), TokenType: "Bearer",
-		RefreshToken: oauth.Secret(fmt.Sprintf("refresh-%d", n)), IssuedAt: time.Now(), ExpiresAt: time.Now().Add(2 * time.Hour),
+		AccessToken: oauth.Secret(fmt.Sprintf("c4nary-access-%d", n)), TokenType: "Bearer",
+		RefreshToken: oauth.Secret(fmt.Sprintf("c4nary-refresh-%d", n)), IssuedAt: time.Now(), ExpiresAt: time.Now().Add(2 * time.Hour),
 	}
 }
 
@@ -93,13 +93,13 @@ type fixture struct {
 
 func newFixture(t testing.TB) *fixture {
 	t.Helper()
-	keys, err := seal.ParseKeys([]byte(`{"current":"k1","k1":"0123456789abcdef0123456789abcdef"}`))
+	keys, err := seal.ParseKeys([]byte(`{"current":"k1","k1":"c4nary-seal-key-0123456789abcdef"}`))
 	if err != nil {
 		t.Fatalf("ParseKeys: %v", err)
 	}
 	f := &fixture{
 		store:    new(connectiontest.Memory),
-		secrets:  &secrets{client: oauth.Client{Provider: provider(), ID: "client", Secret: "s1", Environment: provider().Environments[0]}, keys: keys},
+		secrets:  &secrets{client: oauth.Client{Provider: provider(), ID: "client", Secret: "c4nary-secret1", Environment: provider().Environments[0]}, keys: keys},
 		endpoint: new(endpoint),
 		key:      connection.Key{ConnectionID: "acct_1", Provider: "acme"},
 	}
@@ -113,12 +113,12 @@ func newFixture(t testing.TB) *fixture {
 			ids++
 			return fmt.Sprintf("lease-%d", ids)
 		},
-		Random: func() float64 { return 0.5 }, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+		Random: func() float64 { return 0.5 }, Now: time.Now, Log: canary.Log(t),
 	}
 	return f
 }
 
-// connect stores the connection k with refresh token "refresh-0", due now.
+// connect stores the connection k with refresh token "c4nary-refresh-0", due now.
 func (f *fixture) connect(t testing.TB, k connection.Key) {
 	t.Helper()
 	tokens := rotated(0)

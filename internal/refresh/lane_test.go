@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/evergrant/evergrant/internal/canary"
 	"github.com/evergrant/evergrant/internal/connection"
 	"github.com/evergrant/evergrant/internal/connectiontest"
 	"github.com/evergrant/evergrant/internal/oauth"
@@ -70,7 +71,7 @@ func newStage(t *testing.T) *stage {
 	s.Handler = &Handler{
 		Index: s.index, Sweeps: s.store, Providers: s.store, Clients: s, Renew: s.renew, Shards: 4, Concurrency: 128,
 		NewID: func() string { return "sweep" }, Random: func() float64 { return 0 }, Now: time.Now,
-		Log: slog.New(slog.NewTextHandler(&s.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Log: canary.Log(t, slog.NewTextHandler(&s.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	return s
 }

@@ -32,7 +32,7 @@ func TestAnUnknownOutcomeShowsInTheRow(t *testing.T) {
 			}
 			<-time.After(time.Until(c.Due.At))
 		}
-		if f.held(t, f.key) != "refresh-0" {
+		if f.held(t, f.key) != "c4nary-refresh-0" {
 			t.Error("the tokens changed")
 		}
 	})
@@ -85,7 +85,7 @@ func TestALateSpillIsFoundBeforeTheSecondStrike(t *testing.T) {
 		f.spillTokens(t, kept, lost, rotated(7))
 		<-time.After(6 * time.Minute)
 		f.renew(t, Refreshed)
-		if c := f.get(t, f.key); c.Status != connection.Active || f.held(t, f.key) != "refresh-7" || c.Failure != (connection.Failure{}) {
+		if c := f.get(t, f.key); c.Status != connection.Active || f.held(t, f.key) != "c4nary-refresh-7" || c.Failure != (connection.Failure{}) {
 			t.Errorf("%s, holding %s, %+v", c.Status, f.held(t, f.key), c.Failure)
 		}
 		if kept.Len() != 0 {

@@ -21,7 +21,7 @@ func TestRenewStoresWhatTheProviderAnswers(t *testing.T) {
 		f.renew(t, Refreshed)
 
 		c := f.get(t, f.key)
-		if c.AccessToken != "access-1" || f.held(t, f.key) != "refresh-1" {
+		if c.AccessToken != "c4nary-access-1" || f.held(t, f.key) != "c4nary-refresh-1" {
 			t.Error("the new tokens are not stored")
 		}
 		if c.Lease != (connection.Lease{}) || c.Failure != (connection.Failure{}) || c.Status != connection.Active {
@@ -89,7 +89,7 @@ func TestRenewKeepsTheRefreshTokenWhereNoneComes(t *testing.T) {
 			return tokens, nil
 		}
 		f.renew(t, Refreshed)
-		if got := f.held(t, f.key); got != "refresh-0" {
+		if got := f.held(t, f.key); got != "c4nary-refresh-0" {
 			t.Errorf("refresh token = %q, want the old one", got)
 		}
 	})
@@ -98,13 +98,13 @@ func TestRenewKeepsTheRefreshTokenWhereNoneComes(t *testing.T) {
 func TestRenewAsksAgainForAnIssuedToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t)
-		c, _ := connection.New(f.key, f.secrets.client, oauth.TokenSet{AccessToken: "a", IssuedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour), Issued: true}, f.secrets.keys, 4)
+		c, _ := connection.New(f.key, f.secrets.client, oauth.TokenSet{AccessToken: "c4nary-a", IssuedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour), Issued: true}, f.secrets.keys, 4)
 		if _, err := f.store.Connect(t.Context(), c); err != nil {
 			t.Fatal(err)
 		}
 		<-time.After(55 * time.Minute)
 		f.renew(t, Refreshed)
-		if f.endpoint.issued != 1 || f.get(t, f.key).AccessToken != "issued" || len(f.endpoint.sent) != 0 {
+		if f.endpoint.issued != 1 || f.get(t, f.key).AccessToken != "c4nary-issued" || len(f.endpoint.sent) != 0 {
 			t.Errorf("issued %d times, sent %d refresh tokens", f.endpoint.issued, len(f.endpoint.sent))
 		}
 	})
@@ -114,7 +114,7 @@ func TestRenewAsksAgainForAnIssuedToken(t *testing.T) {
 func TestAnIssuedTokenIsAskedForAgainWhateverTheAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t)
-		c, _ := connection.New(f.key, f.secrets.client, oauth.TokenSet{AccessToken: "a", IssuedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour), Issued: true}, f.secrets.keys, 4)
+		c, _ := connection.New(f.key, f.secrets.client, oauth.TokenSet{AccessToken: "c4nary-a", IssuedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour), Issued: true}, f.secrets.keys, 4)
 		if _, err := f.store.Connect(t.Context(), c); err != nil {
 			t.Fatal(err)
 		}
@@ -166,7 +166,7 @@ func TestAFailedRefreshTakesNothingAway(t *testing.T) {
 					t.Error("no error")
 				}
 				c := f.get(t, f.key)
-				if c.AccessToken != before.AccessToken || f.held(t, f.key) != "refresh-0" || c.Status != connection.Active {
+				if c.AccessToken != before.AccessToken || f.held(t, f.key) != "c4nary-refresh-0" || c.Status != connection.Active {
 					t.Errorf("tokens or status changed: %+v", c)
 				}
 				if c.Failure.Code != tt.code || (tt.code != "") != (c.Failure.Count == 1) {
@@ -203,7 +203,7 @@ func TestTwoStrikesAskForAPerson(t *testing.T) {
 		if c.Status != connection.ReauthorizationRequired || c.Failure.Reason != "invalid_grant" || !c.Due.At.IsZero() {
 			t.Errorf("after two strikes: %+v", c)
 		}
-		if c.AccessToken != "access-0" {
+		if c.AccessToken != "c4nary-access-0" {
 			t.Error("the access token is gone while it may still be valid")
 		}
 	})
@@ -432,7 +432,7 @@ func TestANewTokenReachesTheStore(t *testing.T) {
 				if got.Result != Refreshed || err != nil {
 					t.Fatalf("Renew = %v, %v", got, err)
 				}
-				if f.held(t, f.key) != "refresh-1" || f.get(t, f.key).AccessToken != "access-1" {
+				if f.held(t, f.key) != "c4nary-refresh-1" || f.get(t, f.key).AccessToken != "c4nary-access-1" {
 					t.Error("the new pair is not stored")
 				}
 			})
@@ -473,7 +473,7 @@ func TestALateAnswerLosesAgainstAPerson(t *testing.T) {
 				}
 				f.renew(t, Skipped)
 				c := f.get(t, f.key)
-				if c.AccessToken == "access-1" || (c.Status == connection.Disconnected) != tt.disconnect {
+				if c.AccessToken == "c4nary-access-1" || (c.Status == connection.Disconnected) != tt.disconnect {
 					t.Errorf("the late answer won: %+v", c)
 				}
 				if len(f.endpoint.revoked) != tt.revoked {
@@ -632,7 +632,7 @@ func TestNoOtherCredentialsAreTriedWithoutTime(t *testing.T) {
 		if got, _ := f.Renew(ctx, f.key, 0); got.Result != Failed || sent != 1 {
 			t.Errorf("Renew = %v after %d requests, want one", got, sent)
 		}
-		if c := f.get(t, f.key); c.Lease.ID != "" || f.held(t, f.key) != "refresh-0" {
+		if c := f.get(t, f.key); c.Lease.ID != "" || f.held(t, f.key) != "c4nary-refresh-0" {
 			t.Errorf("the lease is not given back: %+v", c)
 		}
 	})

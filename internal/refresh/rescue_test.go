@@ -115,7 +115,7 @@ func TestASpilledGrantComesBack(t *testing.T) {
 			t.Fatal(err)
 		}
 		c := f.get(t, f.key)
-		if c.Status != connection.Active || c.AccessToken != "access-4" || f.held(t, f.key) != "refresh-4" || c.RequestID != "request" ||
+		if c.Status != connection.Active || c.AccessToken != "c4nary-access-4" || f.held(t, f.key) != "c4nary-refresh-4" || c.RequestID != "request" ||
 			c.Account.Label != "shop" || c.ClientID != "client" || c.Environment != "production" || c.Due.At.IsZero() {
 			t.Errorf("%+v", c)
 		}
@@ -152,7 +152,7 @@ func TestTheNewestSpillIsRestored(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if c := f.get(t, f.key); c.Status != connection.Active || f.held(t, f.key) != "refresh-3" || kept.Len() != 0 || len(f.endpoint.revoked) != 0 {
+		if c := f.get(t, f.key); c.Status != connection.Active || f.held(t, f.key) != "c4nary-refresh-3" || kept.Len() != 0 || len(f.endpoint.revoked) != 0 {
 			t.Errorf("%s, holding %s, %d spills, %d revoked", c.Status, f.held(t, f.key), kept.Len(), len(f.endpoint.revoked))
 		}
 	})
@@ -269,7 +269,7 @@ func TestASpillThatCannotBeUsedIsPassedOver(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "5 spills passed over") || strings.Count(err.Error(), "acct at acme") != maxComplaints {
 			t.Errorf("err = %v", err)
 		}
-		if c := f.get(t, good); c.AccessToken != "access-4" || kept.Len() != 5 {
+		if c := f.get(t, good); c.AccessToken != "c4nary-access-4" || kept.Len() != 5 {
 			t.Errorf("%d spills", kept.Len())
 		}
 		kept.OnCall = func(op string) (bool, error) { return false, map[bool]error{true: errAway}[op == "List"] }

@@ -24,7 +24,7 @@ var errAway = errors.New("away")
 func (f *fixture) withSpill() (*connectiontest.Spill, *strings.Builder) {
 	kept, log := new(connectiontest.Spill), new(strings.Builder)
 	f.Spill = kept
-	f.Log = slog.New(slog.NewTextHandler(log, nil))
+	f.Log = slog.New(slog.NewMultiHandler(f.Log.Handler(), slog.NewTextHandler(log, nil)))
 	return kept, log
 }
 
@@ -63,7 +63,7 @@ func TestASpilledPairComesBackWithoutASend(t *testing.T) {
 		f.renew(t, Skipped) // the lease holds
 		<-time.After(3 * time.Minute)
 		f.renew(t, Refreshed)
-		if len(f.endpoint.sent) != 1 || f.held(t, f.key) != "refresh-1" || f.get(t, f.key).AccessToken != "access-1" {
+		if len(f.endpoint.sent) != 1 || f.held(t, f.key) != "c4nary-refresh-1" || f.get(t, f.key).AccessToken != "c4nary-access-1" {
 			t.Errorf("%d token requests, holding %s", len(f.endpoint.sent), f.held(t, f.key))
 		}
 		if spill.Len() != 0 {
@@ -88,7 +88,7 @@ func TestASpillThatWasNotNeededGoes(t *testing.T) {
 			return commits > 3, map[bool]error{true: errAway}[commits <= 3]
 		}
 		f.renew(t, Refreshed)
-		if spill.Len() != 0 || f.held(t, f.key) != "refresh-1" {
+		if spill.Len() != 0 || f.held(t, f.key) != "c4nary-refresh-1" {
 			t.Errorf("%d spills, holding %s", spill.Len(), f.held(t, f.key))
 		}
 	})
@@ -106,7 +106,7 @@ func TestTheLogIsTheLastResort(t *testing.T) {
 		}
 		f.renew(t, Failed)
 		match := regexp.MustCompile(`fence=(\d+) rescue=(\S+)`).FindStringSubmatch(log.String())
-		if match == nil || strings.Contains(log.String(), "refresh-1") || strings.Contains(log.String(), "access-1") {
+		if match == nil || strings.Contains(log.String(), "c4nary-refresh-1") || strings.Contains(log.String(), "c4nary-access-1") {
 			t.Fatalf("log: %s", log)
 		}
 		sealed, err := base64.StdEncoding.DecodeString(strings.Trim(match[2], `"`))
@@ -114,8 +114,8 @@ func TestTheLogIsTheLastResort(t *testing.T) {
 			t.Fatal(err)
 		}
 		g, err := spill.Open(f.secrets.keys, f.spillKey(f.get(t, f.key).Fence), sealed)
-		if err != nil || g.Tokens.RefreshToken != "refresh-1" || g.Tokens.AccessToken != "access-1" {
-			t.Errorf("rescued %v, %v", g.Tokens.RefreshToken == "refresh-1", err)
+		if err != nil || g.Tokens.RefreshToken != "c4nary-refresh-1" || g.Tokens.AccessToken != "c4nary-access-1" {
+			t.Errorf("rescued %v, %v", g.Tokens.RefreshToken == "c4nary-refresh-1", err)
 		}
 	})
 }
@@ -169,7 +169,7 @@ func TestAnOldSpillIsIgnored(t *testing.T) {
 		<-time.After(3 * time.Minute)
 		f.endpoint.answer = nil
 		f.renew(t, Refreshed)
-		if f.held(t, f.key) != "refresh-2" {
+		if f.held(t, f.key) != "c4nary-refresh-2" {
 			t.Errorf("holding %s, want the provider's answer", f.held(t, f.key))
 		}
 	})
@@ -195,7 +195,7 @@ func TestTokensOvertakenByAnotherClaimAreNotDropped(t *testing.T) {
 		}
 		<-time.After(2 * time.Hour)
 		f.renew(t, Refreshed)
-		if len(f.endpoint.sent) != 1 || f.held(t, f.key) != "refresh-1" {
+		if len(f.endpoint.sent) != 1 || f.held(t, f.key) != "c4nary-refresh-1" {
 			t.Errorf("%d token requests, holding %s", len(f.endpoint.sent), f.held(t, f.key))
 		}
 	})
@@ -219,7 +219,7 @@ func TestASpillIsFoundBehindALaterLostClaim(t *testing.T) {
 		f.store.OnWrite = nil
 		<-time.After(3 * time.Minute)
 		f.renew(t, Refreshed)
-		if len(f.endpoint.sent) != 1 || f.held(t, f.key) != "refresh-1" {
+		if len(f.endpoint.sent) != 1 || f.held(t, f.key) != "c4nary-refresh-1" {
 			t.Errorf("%d token requests, holding %s", len(f.endpoint.sent), f.held(t, f.key))
 		}
 		if spill.Len() != 0 {

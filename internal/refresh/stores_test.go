@@ -77,7 +77,7 @@ func TestTenWorkersMakeOneTokenRequestOnEveryStore(t *testing.T) {
 			if got := len(f.endpoint.sent); got != 1 {
 				t.Errorf("%d token requests, want 1", got)
 			}
-			if c, err := store.Get(t.Context(), f.key); err != nil || c.AccessToken != "access-1" || c.Lease.ID != "" {
+			if c, err := store.Get(t.Context(), f.key); err != nil || c.AccessToken != "c4nary-access-1" || c.Lease.ID != "" {
 				t.Errorf("stored %+v, %v", c, err)
 			}
 		})

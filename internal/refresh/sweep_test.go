@@ -86,7 +86,7 @@ func TestAShardHintRefreshesItsShard(t *testing.T) {
 		for i := range 40 {
 			c := f.get(t, connection.Key{ConnectionID: fmt.Sprintf("acct_%d", i), Provider: "acme"})
 			hinted := c.Due.Shard == "4.3" || c.Due.Shard == "4.1"
-			if (c.AccessToken != "access-0") != hinted {
+			if (c.AccessToken != "c4nary-access-0") != hinted {
 				t.Errorf("shard %s: refreshed = %v", c.Due.Shard, !hinted)
 			}
 		}

@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/evergrant/evergrant/internal/canary"
 	"github.com/evergrant/evergrant/internal/connection"
 	"github.com/evergrant/evergrant/internal/connectiontest"
 	"github.com/evergrant/evergrant/internal/oauth"
@@ -27,7 +28,7 @@ var (
 
 func keys(t *testing.T) seal.Keys {
 	t.Helper()
-	k, err := seal.ParseKeys([]byte(`{"current":"k1","k1":"0123456789abcdef0123456789abcdef"}`))
+	k, err := seal.ParseKeys([]byte(`{"current":"k1","k1":"c4nary-seal-key-0123456789abcdef"}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +70,7 @@ func TestTokensAreKeptInTheBestPlace(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				log, store := new(strings.Builder), &connectiontest.Spill{OnCall: tt.spill}
-				k := Keeper{Random: func() float64 { return 0.5 }, Log: slog.New(slog.NewTextHandler(log, nil))}
+				k := Keeper{Random: func() float64 { return 0.5 }, Log: canary.Log(t, slog.NewTextHandler(log, nil))}
 				if tt.spill != nil {
 					k.Store = store
 				}
@@ -114,7 +115,7 @@ func stumbling() func(string) (bool, error) {
 func TestAStoreThatHangsIsNotWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := new(connectiontest.Spill)
-		k := Keeper{Store: store, Random: func() float64 { return 0.5 }, Log: slog.New(slog.DiscardHandler)}
+		k := Keeper{Store: store, Random: func() float64 { return 0.5 }, Log: canary.Log(t)}
 		begun := time.Now()
 		store.OnCall = func(string) (bool, error) {
 			if took := time.Since(begun); took > 3*time.Second {
@@ -134,7 +135,7 @@ func TestASealedGrantComesBackWhole(t *testing.T) {
 	noon := time.Date(2026, 11, 23, 12, 0, 0, 123456789, time.UTC)
 	want := Grant{
 		Tokens: oauth.TokenSet{
-			AccessToken: "a", TokenType: "Bearer", RefreshToken: "r", Scopes: []string{"x"}, Asked: []string{"x", "y"}, IssuedAt: noon, ExpiresAt: noon.Add(time.Hour),
+			AccessToken: "c4nary-a", TokenType: "Bearer", RefreshToken: "c4nary-r", Scopes: []string{"x"}, Asked: []string{"x", "y"}, IssuedAt: noon, ExpiresAt: noon.Add(time.Hour),
 			RefreshExpiresAt: noon.Add(24 * time.Hour), Issued: true, Account: oauth.Account{ID: "1", Label: "shop"}, Metadata: map[string]string{"realmId": "9"},
 		},
 		ClientID: "client", Environment: "sandbox", RequestID: "request",
@@ -159,7 +160,7 @@ func TestEveryFieldOfATokenSetIsKept(t *testing.T) {
 
 // A spill is bound to its connection, and to its fence or moment.
 func TestASpillOpensOnlyWhereItBelongs(t *testing.T) {
-	sealed, err := Seal(keys(t), first, Grant{Tokens: oauth.TokenSet{AccessToken: "a"}})
+	sealed, err := Seal(keys(t), first, Grant{Tokens: oauth.TokenSet{AccessToken: "c4nary-a"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,14 +181,14 @@ func TestASpillOpensOnlyWhereItBelongs(t *testing.T) {
 // A grant whose first write was heard of by nobody may be refreshed before the
 // second one: what is stored then is newer, and stays.
 func TestAnotherTryOverwritesNothingNewer(t *testing.T) {
-	client := oauth.Client{ID: "client", Secret: "s"}
+	client := oauth.Client{ID: "client", Secret: "c4nary-secret"}
 	tests := []struct {
 		name  string
 		meant func(t *testing.T, store *connectiontest.Memory, c connection.Connection) // between the tries
 		want  string                                                                    // the access token that is stored
 		err   error
 	}{
-		{"nothing", func(*testing.T, *connectiontest.Memory, connection.Connection) {}, "new", nil},
+		{"nothing", func(*testing.T, *connectiontest.Memory, connection.Connection) {}, "c4nary-new", nil},
 		{"a refresh", func(t *testing.T, store *connectiontest.Memory, c connection.Connection) {
 			old, err := store.Claim(t.Context(), connection.Claim{Key: key, LeaseID: "l", Now: time.Now(), Until: time.Now().Add(time.Minute), StoredFence: 1})
 			if err != nil {
@@ -213,7 +214,7 @@ func TestAnotherTryOverwritesNothingNewer(t *testing.T) {
 	for _, tt := range tests {
 		for _, applies := range []bool{true, false} {
 			synctest.Test(t, func(t *testing.T) {
-				tokens := oauth.TokenSet{AccessToken: "new", RefreshToken: "r", IssuedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour)}
+				tokens := oauth.TokenSet{AccessToken: "c4nary-new", RefreshToken: "c4nary-r", IssuedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour)}
 				c, err := connection.New(key, client, tokens, keys(t), 4)
 				if err != nil {
 					t.Fatal(err)
@@ -239,14 +240,14 @@ func TestAnotherTryOverwritesNothingNewer(t *testing.T) {
 				if applies { // the second try comes 50 ms later at the earliest
 					time.AfterFunc(time.Millisecond, func() { tt.meant(t, store, c) })
 				}
-				k := Keeper{Store: kept, Random: func() float64 { return 0.5 }, Log: slog.New(slog.DiscardHandler)}
+				k := Keeper{Store: kept, Random: func() float64 { return 0.5 }, Log: canary.Log(t)}
 				place, err := k.KeepGrant(t.Context(), time.Now().Add(20*time.Second), keys(t), c, tokens, retrying{store})
 				if place != Stored || !errors.Is(err, tt.err) || kept.Len() != 0 {
 					t.Errorf("%s, first try done: %v: place %d, %v", tt.name, applies, place, err)
 				}
 				want := tt.want
 				if !applies && tt.err == nil {
-					want = "new" // the new grant replaces the older one, refreshed or not
+					want = "c4nary-new" // the new grant replaces the older one, refreshed or not
 				}
 				if got, err := store.Get(t.Context(), key); err != nil || got.AccessToken.Reveal() != want {
 					t.Errorf("%s, first try done: %v: stored %q, %v, want %q", tt.name, applies, got.AccessToken.Reveal(), err, want)
@@ -272,7 +273,7 @@ func TestAGrantOfAnotherAccountIsRefused(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				client := oauth.Client{ID: "client", AnyAccount: anyAccount}
 				made := func(account string, at time.Time) (connection.Connection, oauth.TokenSet) {
-					tokens := oauth.TokenSet{AccessToken: oauth.Secret("access-" + account), IssuedAt: at, Account: oauth.Account{ID: account}}
+					tokens := oauth.TokenSet{AccessToken: oauth.Secret("c4nary-access-" + account), IssuedAt: at, Account: oauth.Account{ID: account}}
 					c, err := connection.New(key, client, tokens, keys(t), 4)
 					if err != nil {
 						t.Fatal(err)
@@ -291,7 +292,7 @@ func TestAGrantOfAnotherAccountIsRefused(t *testing.T) {
 					return false, errAway
 				}
 				c, tokens := made("8", time.Now())
-				k := Keeper{Store: kept, Random: func() float64 { return 0.5 }, Log: slog.New(slog.DiscardHandler)}
+				k := Keeper{Store: kept, Random: func() float64 { return 0.5 }, Log: canary.Log(t)}
 				place, err := k.KeepGrant(t.Context(), time.Now().Add(20*time.Second), keys(t), c, tokens, store)
 				got, getErr := store.Get(t.Context(), key)
 				if anyAccount {
@@ -300,7 +301,7 @@ func TestAGrantOfAnotherAccountIsRefused(t *testing.T) {
 					}
 					return
 				}
-				if place != Stored || !errors.Is(err, ErrOtherAccount) || !errors.Is(err, ErrUnwanted) || kept.Len() != 0 || got.AccessToken != "access-7" {
+				if place != Stored || !errors.Is(err, ErrOtherAccount) || !errors.Is(err, ErrUnwanted) || kept.Len() != 0 || got.AccessToken != "c4nary-access-7" {
 					t.Errorf("first try lost %t: place %d, %v, %d spills, stored %s", firstIsLost, place, err, kept.Len(), got.AccessToken.Reveal())
 				}
 			})
