@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/evergrant/evergrant/internal/connection"
+	"github.com/evergrant/evergrant/internal/metrics"
+	"github.com/evergrant/evergrant/internal/oauth"
 )
 
 // An outcome is how an attempt has ended, as its line in the log names it.
@@ -62,7 +64,10 @@ type ending struct {
 	err     error
 }
 
-func (e ending) report() Report { return Report{Result: e.outcome.result(), Pause: e.pause} }
+// report returns the report of an attempt for c, the connection as it was claimed.
+func (e ending) report(j job, c connection.Connection) Report {
+	return Report{Result: e.outcome.result(), Pause: e.pause, Attempt: e.attempt(j, c)}
+}
 
 // audit writes the one line of an attempt.
 func (r *Renewer) audit(ctx context.Context, c connection.Connection, e ending) {
@@ -82,10 +87,13 @@ func (r *Renewer) audit(ctx context.Context, c connection.Connection, e ending) 
 // notBegun reports a refresh for which nothing was claimed, as far as is known.
 // A run that ends is no news.
 func (r *Renewer) notBegun(ctx context.Context, k connection.Key, err error) (Report, error) {
-	level := slog.LevelWarn
-	if errors.Is(err, ErrNoTime) {
-		level = slog.LevelDebug
+	level, attempt := slog.LevelWarn, metrics.Attempt{Outcome: metrics.Failed}
+	switch {
+	case errors.Is(err, ErrNoTime):
+		level, attempt = slog.LevelDebug, metrics.Attempt{}
+	case errors.Is(err, oauth.ErrNotConfigured):
+		attempt = metrics.Attempt{Outcome: metrics.Misconfigures, Also: []metrics.Metric{metrics.Misconfigured}}
 	}
 	r.Log.Log(ctx, level, "refresh not begun", "provider", k.Provider, "connection_id", k.ConnectionID, "err", err)
-	return Report{Result: Failed}, err
+	return Report{Result: Failed, Attempt: attempt}, err
 }

@@ -99,13 +99,15 @@ func (h *Handler) work(ctx context.Context, shards []string) map[string]error {
 	if len(mine) == 0 {
 		return failed
 	}
-	s, unread := h.run(ctx, mine, nil)
-	for shard, err := range unread {
+	p := h.run(ctx, mine, nil)
+	for shard, err := range p.failed {
 		failed[shard] = err
 	}
 	for _, shard := range mine {
 		h.endSweep(ctx, shard, id)
 	}
+	p.metrics.Log(ctx, h.Log, h.FunctionName, h.Now())
+	s := p.sum
 	h.Log.InfoContext(ctx, "shards", "shards", mine, "due", s.Due, "refreshed", s.Refreshed, "failed", s.Failed, "skipped", s.Skipped, "remaining", s.Remaining)
 	return failed
 }

@@ -230,6 +230,7 @@ func (l *lane) waitUntil(t, now time.Time) {
 // conclusions.
 func (l *lane) done(ctx context.Context, began time.Time, report Report, err error) {
 	s, pause := signal(report, err)
+	l.metrics.Refresh(l.provider, report.Attempt)
 	l.mu.Lock()
 	l.working--
 	switch {

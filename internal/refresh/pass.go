@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/evergrant/evergrant/internal/connection"
+	"github.com/evergrant/evergrant/internal/metrics"
 )
 
 // A pass refreshes what is due in some shards. One reader streams the pages of
@@ -21,6 +22,8 @@ type pass struct {
 	lanes   map[string]*lane // the reader's alone
 	workers sync.WaitGroup
 	hinted  int // connections that are left to workers, at least
+	metrics *metrics.Batch
+	sum     Summary // once all is over
 
 	mu     sync.Mutex
 	failed map[string]error // by shard: what could not be read
@@ -28,11 +31,11 @@ type pass struct {
 }
 
 // run refreshes what is due in shards as long as there is time, and leaves
-// shards that hold more than a page to workers, where there is a queue. It
-// returns the shards of which not everything could be read.
-func (h *Handler) run(ctx context.Context, shards []string, queue Queue) (Summary, map[string]error) {
+// shards that hold more than a page to workers, where there is a queue. What it
+// returns is over.
+func (h *Handler) run(ctx context.Context, shards []string, queue Queue) *pass {
 	p := &pass{
-		Handler: h, now: h.Now(), queue: queue,
+		Handler: h, now: h.Now(), queue: queue, metrics: new(metrics.Batch),
 		lanes: map[string]*lane{}, failed: map[string]error{},
 	}
 	p.read(ctx, shards)
@@ -40,12 +43,14 @@ func (h *Handler) run(ctx context.Context, shards []string, queue Queue) (Summar
 		l.end()
 	}
 	p.workers.Wait()
-	s := Summary{Due: p.hinted, Remaining: p.hinted}
+	p.sum = Summary{Due: p.hinted, Remaining: p.hinted}
 	for l := range maps.Values(p.lanes) {
 		l.finish(ctx)
-		l.addTo(&s)
+		l.addTo(&p.sum)
+		l.measure()
 	}
-	return s, p.failed
+	p.metrics.Add(metrics.Remaining, p.sum.Remaining)
+	return p
 }
 
 // read hands the due connections of shards to the lanes.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/evergrant/evergrant/internal/connection"
+	"github.com/evergrant/evergrant/internal/metrics"
 	"github.com/evergrant/evergrant/internal/oauth"
 	"github.com/evergrant/evergrant/internal/seal"
 	"github.com/evergrant/evergrant/internal/spill"
@@ -99,6 +100,8 @@ const (
 type Report struct {
 	Result Result
 	Pause  time.Duration // the provider wants no request for so long; 0: it said nothing
+
+	Attempt metrics.Attempt // what is counted of it
 }
 
 // ErrNoTime is the answer to a refresh that could not be finished in what is
@@ -127,7 +130,7 @@ func (r *Renewer) Renew(ctx context.Context, k connection.Key, storedFence int64
 	}
 	e := r.try(ctx, j, c)
 	r.audit(ctx, c, e)
-	return e.report(), e.err
+	return e.report(j, c), e.err
 }
 
 // try is one attempt: all that happens under a claim.

@@ -19,6 +19,7 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 
 	"github.com/evergrant/evergrant/internal/connection"
+	"github.com/evergrant/evergrant/internal/metrics"
 	"github.com/evergrant/evergrant/internal/oauth"
 )
 
@@ -49,8 +50,8 @@ type Clients interface {
 	Client(ctx context.Context, provider string) (oauth.Client, error)
 }
 
-// A Handler serves the scheduled event and shard hints. Every field but Queue
-// and Rescue is required.
+// A Handler serves the scheduled event and shard hints. Every field but Queue,
+// Rescue and FunctionName is required.
 type Handler struct {
 	Index       DueIndex
 	Sweeps      Sweeps
@@ -65,6 +66,8 @@ type Handler struct {
 	Random      func() float64 // in [0, 1): jitter
 	Now         func() time.Time
 	Log         *slog.Logger
+
+	FunctionName string // in metrics; "": there are none, as in local mode
 
 	mu      sync.Mutex
 	rescued time.Time // when Rescue was last called
@@ -139,13 +142,18 @@ func (h *Handler) sweep(ctx context.Context) (Summary, error) {
 	}
 	var rescue sync.WaitGroup
 	rescue.Go(func() { h.rescue(ctx) })
-	s, failed := h.run(ctx, shards, h.Queue)
+	p := h.run(ctx, shards, h.Queue)
 	rescue.Wait()
 	h.endSweep(ctx, "", id)
+	if len(p.failed) < len(shards) {
+		p.metrics.Set(metrics.OldestDueSeconds, p.oldest.Seconds())
+	}
+	p.metrics.Log(ctx, h.Log, h.FunctionName, h.Now())
 	err = nil
-	for shard, cause := range failed {
+	for shard, cause := range p.failed {
 		err = errors.Join(err, fmt.Errorf("query due index, shard %s: %w", shard, cause))
 	}
+	s := p.sum
 	if s.Due > 0 || err != nil {
 		h.Log.InfoContext(ctx, "sweep", "due", s.Due, "refreshed", s.Refreshed, "failed", s.Failed, "skipped", s.Skipped, "remaining", s.Remaining)
 	}
