@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 
@@ -249,24 +250,42 @@ func checkEndpoints(e providers.Endpoints, allowPrivate bool) error {
 	return nil
 }
 
-// checkURL accepts https URLs without user info and fragment and, with
-// allowPrivate, http ones of a loopback host.
+// checkURL accepts https URLs without user info and fragment, whose host is a
+// name. With allowPrivate the host may be an address, and http do for loopback.
 func checkURL(raw string, allowPrivate bool) error {
 	u, err := url.Parse(raw)
 	switch {
-	case err != nil || u.Hostname() == "" || u.User != nil || u.Fragment != "":
+	case err != nil || u.Hostname() == "" || u.User != nil || u.Fragment != "" || strings.ContainsFunc(u.Host, noHost):
 		return errors.New("is not a URL with a host and without user name and fragment")
-	case u.Scheme == "https":
-		return nil
 	case u.Scheme == "http" && allowPrivate && isLoopback(u.Hostname()):
 		return nil
+	case u.Scheme != "https":
+		return errors.New("must begin with https:// (http is for loopback hosts where ALLOW_PRIVATE_PROVIDERS=true)")
+	case !allowPrivate && isAddress(u.Hostname()):
+		return errors.New("must name its host, not an address (which is for ALLOW_PRIVATE_PROVIDERS=true)")
 	}
-	return errors.New("must begin with https:// (http is for loopback hosts where ALLOW_PRIVATE_PROVIDERS=true)")
+	return nil
+}
+
+// noHost reports whether r is no part of a host with a port. Other letters are
+// written in ASCII there (RFC 5890 section 2.3.2.1): browsers take some of them,
+// such as other full stops, for letters that Go does not.
+func noHost(r rune) bool {
+	return r <= ' ' || r > '~' || strings.ContainsRune(`"#%/<>?@\^`+"`{|}", r)
 }
 
 func isLoopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || (ip != nil && ip.IsLoopback())
+}
+
+// isAddress reports whether host is an IP address, or one to somebody: to
+// browsers a host whose last part is a number is (URL Standard, 3.5).
+func isAddress(host string) bool {
+	host = strings.TrimSuffix(host, ".")
+	last := host[strings.LastIndexByte(host, '.')+1:]
+	_, err := strconv.ParseUint(last, 0, 64)
+	return strings.Contains(host, ":") || err == nil || strings.Trim(last, "0123456789") == ""
 }
 
 // jsonProblem says what is wrong with a document without repeating any of it.

@@ -36,15 +36,27 @@ var errBroken = errors.New("the connection broke or carried no HTTP")
 // errPrivate stops a connection to an address that no provider should have.
 var errPrivate = errors.New("the address is loopback, link-local or private; ALLOW_PRIVATE_PROVIDERS=true allows it")
 
+// setupTimeout is how long name resolution with the dial, and then the TLS
+// handshake, may take. The time of the whole call ends each of them earlier.
+const setupTimeout = 10 * time.Second
+
 // NewHTTPClient returns the client for calls to providers: TLS 1.2 or later,
-// no redirects, no proxy, no compression, and private addresses refused after
-// name resolution unless allowPrivate.
+// no redirects, no compression, and private addresses refused after name
+// resolution unless allowPrivate.
+//
+// The proxies of the environment are not used: a proxy resolves names itself, so
+// that nobody here could refuse a private address, and it would read what goes
+// to a provider over http.
 //
 // Each call has its own connection. So a failure before the connection stands
 // is provably not sent, and nothing below this package can send a request
 // twice; TLS sessions are resumed.
 func NewHTTPClient(allowPrivate bool) *http.Client {
-	dialer := &net.Dialer{Timeout: 10 * time.Second}
+	return newHTTPClient(&net.Dialer{Timeout: setupTimeout}, allowPrivate)
+}
+
+// newHTTPClient is NewHTTPClient with a dialer, and so a resolver, of a test.
+func newHTTPClient(dialer *net.Dialer, allowPrivate bool) *http.Client {
 	if !allowPrivate {
 		dialer.Control = refusePrivate
 	}
@@ -52,7 +64,7 @@ func NewHTTPClient(allowPrivate bool) *http.Client {
 		Transport: &http.Transport{
 			DialContext:            dialer.DialContext,
 			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(64)},
-			TLSHandshakeTimeout:    10 * time.Second,
+			TLSHandshakeTimeout:    setupTimeout,
 			DisableKeepAlives:      true,
 			DisableCompression:     true,
 			MaxResponseHeaderBytes: maxAnswer,
@@ -61,7 +73,8 @@ func NewHTTPClient(allowPrivate bool) *http.Client {
 	}
 }
 
-// refusePrivate is a net.Dialer's Control: it sees the resolved address.
+// refusePrivate is a net.Dialer's Control: it sees each resolved address, right
+// before that one is dialed. A name that changes in between is seen as it is.
 func refusePrivate(_, address string, _ syscall.RawConn) error {
 	ap, err := netip.ParseAddrPort(address)
 	if err != nil || !public(ap.Addr()) {
@@ -70,20 +83,33 @@ func refusePrivate(_, address string, _ syscall.RawConn) error {
 	return nil
 }
 
-// reserved are the ranges that package netip takes for public.
+// reserved are the ranges that are no public address though package netip takes
+// them for one: those of the IANA registries of special-purpose addresses (RFC
+// 6890) that are not reachable globally, or that hold any IPv4 address.
 var reserved = []netip.Prefix{
-	netip.MustParsePrefix("0.0.0.0/8"),      // this network (RFC 1122 section 3.2.1.3)
-	netip.MustParsePrefix("100.64.0.0/10"),  // between a carrier and its customers (RFC 6598)
-	netip.MustParsePrefix("192.0.0.0/24"),   // protocol assignments (RFC 6890)
-	netip.MustParsePrefix("198.18.0.0/15"),  // benchmarks (RFC 2544)
-	netip.MustParsePrefix("240.0.0.0/4"),    // for the future (RFC 1112 section 4)
-	netip.MustParsePrefix("64:ff9b:1::/48"), // local translation to IPv4 (RFC 8215)
-	netip.MustParsePrefix("2002::/16"),      // 6to4, which holds any IPv4 address (RFC 3056)
-	netip.MustParsePrefix("fec0::/10"),      // site-local (RFC 3879)
+	netip.MustParsePrefix("0.0.0.0/8"),       // this network (RFC 791 section 3.2)
+	netip.MustParsePrefix("100.64.0.0/10"),   // between a carrier and its customers (RFC 6598)
+	netip.MustParsePrefix("192.0.0.0/24"),    // protocol assignments (RFC 6890)
+	netip.MustParsePrefix("192.0.2.0/24"),    // documentation (RFC 5737)
+	netip.MustParsePrefix("192.88.99.0/24"),  // relays of 6to4 (RFC 7526)
+	netip.MustParsePrefix("198.18.0.0/15"),   // benchmarks (RFC 2544)
+	netip.MustParsePrefix("198.51.100.0/24"), // documentation (RFC 5737)
+	netip.MustParsePrefix("203.0.113.0/24"),  // documentation (RFC 5737)
+	netip.MustParsePrefix("240.0.0.0/4"),     // for the future (RFC 1112 section 4)
+	netip.MustParsePrefix("2001::/23"),       // protocol assignments, Teredo among them (RFC 2928, RFC 4380)
+	netip.MustParsePrefix("2001:db8::/32"),   // documentation (RFC 3849)
+	netip.MustParsePrefix("2002::/16"),       // 6to4, which holds any IPv4 address (RFC 3056)
+	netip.MustParsePrefix("3fff::/20"),       // documentation (RFC 9637)
 }
 
-// nat64 holds IPv4 addresses in its last four bytes (RFC 6052).
-var nat64 = netip.MustParsePrefix("64:ff9b::/96")
+var (
+	// global is what IANA gives out of IPv6 (RFC 4291 section 2.4). All that is
+	// local, reserved or made of an IPv4 address is outside of it.
+	global = netip.MustParsePrefix("2000::/3")
+
+	// nat64 holds IPv4 addresses in its last four bytes (RFC 6052).
+	nat64 = netip.MustParsePrefix("64:ff9b::/96")
+)
 
 func public(a netip.Addr) bool {
 	a = a.Unmap()
@@ -92,7 +118,7 @@ func public(a netip.Addr) bool {
 		a = netip.AddrFrom4([4]byte(b[12:]))
 	}
 	contains := func(p netip.Prefix) bool { return p.Contains(a) }
-	return a.IsGlobalUnicast() && !a.IsPrivate() && !slices.ContainsFunc(reserved, contains)
+	return a.IsGlobalUnicast() && !a.IsPrivate() && (a.Is4() || global.Contains(a)) && !slices.ContainsFunc(reserved, contains)
 }
 
 // send makes one request and reads its answer. Its errors are of type *Error
