@@ -44,5 +44,6 @@ func newHandler(log *slog.Logger) (*callback.Handler, error) {
 	return &callback.Handler{
 		Secrets: secrets, Tokens: m.Tokens(), Requests: store, History: store, Connections: store, Spill: spill,
 		PublicURL: s.PublicURL, CompletionURL: s.CompletionURL, Shards: s.DueShards, Random: rand.Float64, Now: time.Now, Log: log,
+		FunctionName: m.FunctionName(),
 	}, nil
 }

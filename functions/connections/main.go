@@ -2,7 +2,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"log/slog"
 	"math/rand/v2"
@@ -13,7 +12,6 @@ import (
 	"github.com/aws/aws-lambda-go/lambdacontext"
 
 	"github.com/evergrant/evergrant/internal/awsenv"
-	"github.com/evergrant/evergrant/internal/connection"
 	"github.com/evergrant/evergrant/internal/connections"
 	"github.com/evergrant/evergrant/internal/settings"
 	"github.com/evergrant/evergrant/internal/wiring"
@@ -45,10 +43,7 @@ func newHandler(log *slog.Logger) (*connections.Handler, error) {
 	}
 	return &connections.Handler{
 		Reader: store, Writer: store, Requests: store, Breakers: store, Secrets: secrets, Tokens: tokens, Spill: spill,
-		Renew: func(ctx context.Context, k connection.Key, storedFence int64) error {
-			_, err := renewer.Renew(ctx, k, storedFence)
-			return err
-		},
-		Shards: s.DueShards, Random: rand.Float64, Now: time.Now, Log: log,
+		Renew: m.RenewOne(renewer), Shards: s.DueShards, Random: rand.Float64, Now: time.Now, Log: log,
+		FunctionName: m.FunctionName(),
 	}, nil
 }

@@ -47,5 +47,6 @@ func newHandler(log *slog.Logger) (*refresh.Handler, error) {
 	return &refresh.Handler{
 		Index: store, Sweeps: store, Providers: store, Clients: secrets, Queue: queue, Renew: renewer.Renew, Rescue: rescuer.Rescue,
 		Shards: s.DueShards, Concurrency: s.RefreshConcurrency, NewID: crand.Text, Random: rand.Float64, Now: time.Now, Log: log,
+		FunctionName: m.FunctionName(),
 	}, nil
 }

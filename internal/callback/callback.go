@@ -58,8 +58,8 @@ type History interface {
 	Get(ctx context.Context, k connection.Key) (connection.Connection, error)
 }
 
-// A Handler serves the callback route. Every field is required but the URLs and
-// Spill.
+// A Handler serves the callback route. Every field is required but the URLs,
+// Spill and FunctionName.
 type Handler struct {
 	Secrets     Secrets
 	Tokens      completion.Tokens
@@ -77,6 +77,8 @@ type Handler struct {
 	Random func() float64 // in [0, 1): jitter
 	Now    func() time.Time
 	Log    *slog.Logger
+
+	FunctionName string // in metrics; "": there are none, as in local mode
 }
 
 // What ends a callback without an outcome.

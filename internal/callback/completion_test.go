@@ -54,7 +54,7 @@ func (w *world) completing(handle string, k connection.Key) connections.Response
 	control := &connections.Handler{
 		Reader: w.store, Writer: w.store, Requests: w.store, Breakers: w.store, Secrets: w.vault,
 		Tokens: &oauth.TokenClient{HTTP: oauth.NewHTTPClient(true), Now: w.clock}, Spill: w.Spill,
-		Shards: 4, Random: w.Random, Now: w.clock, Log: w.Log,
+		Shards: 4, Random: w.Random, Now: w.clock, Log: w.Log, FunctionName: w.FunctionName,
 	}
 	raw, err := json.Marshal(map[string]string{"action": "complete", "handle": handle, "connection_id": k.ConnectionID, "provider": k.Provider})
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/evergrant/evergrant/internal/authrequest"
 	"github.com/evergrant/evergrant/internal/completion"
 	"github.com/evergrant/evergrant/internal/connection"
+	"github.com/evergrant/evergrant/internal/metrics"
 	"github.com/evergrant/evergrant/internal/oauth"
 	"github.com/evergrant/evergrant/internal/seal"
 	"github.com/evergrant/evergrant/internal/web"
@@ -78,6 +79,7 @@ func (h *Handler) completer() *completion.Completer {
 	return &completion.Completer{
 		Credentials: h.Secrets, Tokens: h.Tokens, Requests: h.Requests, Connections: h.Connections, Spill: h.Spill,
 		Shards: h.Shards, Random: h.Random, Now: h.Now, Log: h.Log,
+		FunctionName: h.FunctionName,
 	}
 }
 
@@ -103,7 +105,19 @@ func (h *Handler) declined(ctx context.Context, req web.Request, ar authrequest.
 	}
 	h.Log.InfoContext(ctx, "authorization ended by provider", "provider", ar.Key.Provider, "connection_id", ar.Key.ConnectionID,
 		"outcome", record.Outcome, "code", oauth.KnownCode(req.Params["error"]), "reference", req.Reference)
+	h.count(ctx, ar.Key.Provider, record.Outcome)
 	return ending{outcome: record.Outcome}, nil
+}
+
+// count prints the metric of an authorization that the provider has ended.
+func (h *Handler) count(ctx context.Context, provider string, o connection.Outcome) {
+	var b metrics.Batch
+	if o == connection.Denied {
+		b.Connection(provider, metrics.Denied)
+	} else {
+		b.Connection(provider, metrics.Failed)
+	}
+	b.Log(ctx, h.Log, h.FunctionName, h.Now())
 }
 
 // firstEnding tells how the claimed request has ended, or under which handle it

@@ -39,7 +39,8 @@ type Requests interface {
 	FinishRequest(ctx context.Context, r connection.Request) error
 }
 
-// A Completer completes connections. Every field but Spill is required.
+// A Completer completes connections. Every field but Spill and FunctionName is
+// required.
 type Completer struct {
 	Credentials oauth.Credentials
 	Tokens      Tokens
@@ -50,6 +51,8 @@ type Completer struct {
 	Random      func() float64 // in [0, 1): jitter
 	Now         func() time.Time
 	Log         *slog.Logger
+
+	FunctionName string // in metrics; "": there are none, as in local mode
 }
 
 // How the time of an invocation is divided, counted from its end.
@@ -126,7 +129,9 @@ func (c *Completer) Complete(ctx context.Context, client oauth.Client, keys seal
 	r := a.Request
 	c = c.of(r)
 	if client.ID != r.ClientID || client.Environment.Name != r.Environment {
-		return connection.Connection{}, c.failed(ctx, r, errClientChanged)
+		err := c.failed(ctx, r, errClientChanged)
+		c.count(ctx, r.Key.Provider, err)
+		return connection.Connection{}, err
 	}
 	made, err := c.Connect(ctx, keys, Grant{
 		Key: r.Key, Client: client, RequestID: connection.StateID(r.State),
@@ -158,7 +163,9 @@ func (c *Completer) notStored(ctx context.Context, r authrequest.Request, cause 
 // Discard ends r without a connection, and without a word to the provider, by
 // cause. It returns the Failure that it has recorded and logged.
 func (c *Completer) Discard(ctx context.Context, r authrequest.Request, code string, cause error) error {
-	return c.of(r).failed(ctx, r, &Failure{Code: code, Err: cause})
+	err := c.of(r).failed(ctx, r, &Failure{Code: code, Err: cause})
+	c.count(ctx, r.Key.Provider, err)
+	return err
 }
 
 // of returns c, whose log lines the reference of r finds.

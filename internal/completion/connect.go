@@ -32,6 +32,13 @@ type Grant struct {
 // The error is that of Obtain, ErrKept or ErrNotStored; or a Failure where the
 // connection has another account, and keeps it.
 func (c *Completer) Connect(ctx context.Context, keys seal.Keys, g Grant) (connection.Connection, error) {
+	made, err := c.connect(ctx, keys, g)
+	c.count(ctx, g.Key.Provider, err)
+	return made, err
+}
+
+// connect is Connect, not counted.
+func (c *Completer) connect(ctx context.Context, keys seal.Keys, g Grant) (connection.Connection, error) {
 	asking, cancel := c.asking(ctx)
 	defer cancel()
 	tokens, err := g.Obtain(asking)

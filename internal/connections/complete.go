@@ -92,5 +92,6 @@ func (h *Handler) completer() *completion.Completer {
 	return &completion.Completer{
 		Credentials: h.Secrets, Tokens: h.Tokens, Requests: h.Requests, Connections: h.Writer, Spill: h.Spill,
 		Shards: h.Shards, Random: h.Random, Now: h.Now, Log: h.Log,
+		FunctionName: h.FunctionName,
 	}
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/evergrant/evergrant/internal/completion"
 	"github.com/evergrant/evergrant/internal/connection"
+	"github.com/evergrant/evergrant/internal/metrics"
 	"github.com/evergrant/evergrant/internal/oauth"
 	"github.com/evergrant/evergrant/internal/seal"
 	"github.com/evergrant/evergrant/internal/spill"
@@ -64,7 +65,8 @@ type Tokens interface {
 	Revoke(ctx context.Context, c oauth.Client, accessToken, refreshToken oauth.Secret) error
 }
 
-// A Handler serves direct invocations. Every field but Spill is required.
+// A Handler serves direct invocations. Every field but Spill and FunctionName is
+// required.
 type Handler struct {
 	Reader   Reader
 	Writer   Writer
@@ -81,6 +83,8 @@ type Handler struct {
 	Random func() float64 // in [0, 1): jitter
 	Now    func() time.Time
 	Log    *slog.Logger
+
+	FunctionName string // in metrics; "": there are none, as in local mode
 }
 
 // A Request is the input. Which fields count depends on Action.
@@ -235,6 +239,9 @@ func (h *Handler) disconnect(ctx context.Context, k connection.Key, _ Request) (
 		h.revoke(ctx, old)
 	}
 	h.Log.InfoContext(ctx, "disconnected", "provider", k.Provider, "connection_id", k.ConnectionID)
+	var b metrics.Batch
+	b.Connection(k.Provider, metrics.Disconnected)
+	b.Log(ctx, h.Log, h.FunctionName, h.Now())
 	return h.Reader.Get(ctx, k)
 }
 

@@ -68,7 +68,7 @@ var allowed = map[string][]string{
 	"functions/authorize":   {"internal/authorize", "internal/awsenv", "internal/settings", "internal/wiring"},
 	"functions/callback":    {"internal/callback", "internal/awsenv", "internal/settings", "internal/wiring"},
 	"functions/refresh":     {"internal/refresh", "internal/awsenv", "internal/settings", "internal/wiring"},
-	"functions/connections": {"internal/connections", "internal/connection", "internal/awsenv", "internal/settings", "internal/wiring"},
+	"functions/connections": {"internal/connections", "internal/awsenv", "internal/settings", "internal/wiring"},
 
 	"internal/local":  append(base, "internal/authorize", "internal/callback", "internal/refresh", "internal/connections", "internal/web", "internal/bolt", "internal/simulator", "internal/settings", "pkg/connect"),
 	"internal/doctor": {"internal/oauth", "internal/seal", "internal/settings", "internal/web", "pkg/providers"},

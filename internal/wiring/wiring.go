@@ -6,6 +6,7 @@
 package wiring
 
 import (
+	"context"
 	crand "crypto/rand"
 	"log/slog"
 	"net/http"
@@ -16,7 +17,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/evergrant/evergrant/internal/awsenv"
+	"github.com/evergrant/evergrant/internal/connection"
 	"github.com/evergrant/evergrant/internal/dynamo"
+	"github.com/evergrant/evergrant/internal/metrics"
 	"github.com/evergrant/evergrant/internal/oauth"
 	"github.com/evergrant/evergrant/internal/queue"
 	"github.com/evergrant/evergrant/internal/refresh"
@@ -101,6 +104,24 @@ func (m Machine) Renewer(store *dynamo.Store, s *secrets.Store, tokens *oauth.To
 		Shards: m.Settings.DueShards, NewID: crand.Text, Random: m.Random, Now: m.Now, Log: m.Log,
 	}, nil
 }
+
+// RenewOne returns r.Renew for callers who refresh one connection at a time, and
+// prints its metrics each time: a sweep prints those of all its refreshes once.
+func (m Machine) RenewOne(r *refresh.Renewer) func(ctx context.Context, k connection.Key, storedFence int64) error {
+	return func(ctx context.Context, k connection.Key, storedFence int64) error {
+		report, err := r.Renew(ctx, k, storedFence)
+		attempt := report.Attempt
+		attempt.Expires = time.Time{} // it was asked for, whenever the token ends
+		var b metrics.Batch
+		b.Refresh(k.Provider, attempt)
+		b.Log(ctx, m.Log, m.FunctionName(), m.Now())
+		return err
+	}
+}
+
+// FunctionName returns the name under which Lambda runs the function, "" where it
+// does not: then there are no metrics.
+func (m Machine) FunctionName() string { return m.Getenv("AWS_LAMBDA_FUNCTION_NAME") }
 
 // Rescuer returns what brings spilled tokens back that no refresh would find.
 func (m Machine) Rescuer(store *dynamo.Store, s *secrets.Store, tokens *oauth.TokenClient) (*refresh.Rescuer, error) {
