@@ -150,7 +150,7 @@ func TestDoctorChecksTheSecretsFileOfLocalMode(t *testing.T) {
 	if f := strict["whiplash/secret"]; f.Status != doctor.Problem || !strings.Contains(f.Detail, "must begin with https://") {
 		t.Errorf("a private endpoint: %+v", f)
 	}
-	inside := `{"whiplash":{"client_id":"i","client_secret":"` + secret + `","endpoints":{"authorization_url":"https://127.0.0.1:1/a","token_url":"https://127.0.0.1:1/t"}}}`
+	inside := `{"whiplash":{"client_id":"i","client_secret":"` + secret + `","endpoints":{"authorization_url":"https://localhost:1/a","token_url":"https://localhost:1/t"}}}`
 	if err := os.WriteFile(file, []byte(inside), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -291,7 +291,7 @@ func TestDoctorExaminesADeployedStackByItsFunctions(t *testing.T) {
 }
 
 func TestDoctorGoesToProvidersAsTheFunctionsDo(t *testing.T) {
-	deployedCloud(t, "https://127.0.0.1:1", 0)
+	deployedCloud(t, "https://localhost:1", 0)
 	for allowed, want := range map[string]string{"true": "connection refused", "false": "the address is loopback"} {
 		findings := findingsOf(t, examined(t, nil, "--function", "stack-callback", "--allow-private-providers", allowed, "--json"))
 		if f := findings["whiplash/endpoints"]; f.Status != doctor.Problem || !strings.Contains(f.Detail, want) {
