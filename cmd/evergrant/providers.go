@@ -17,6 +17,8 @@ type providerView struct {
 	Environments []string `json:"environments"`
 	Scopes       []string `json:"scopes"`
 	Rotation     string   `json:"rotation"`
+	PKCE         bool     `json:"pkce"`                   // S256 is sent with each authorization request
+	FrontChannel string   `json:"token_in_front_channel"` // always, on demand (the implicit grant), or never
 	Docs         string   `json:"docs"`
 	Read         string   `json:"read"` // when the docs were read
 }
@@ -37,13 +39,13 @@ func newProviders(t tool, g *global) *cobra.Command {
 				return printJSON(t.Out, map[string]any{"providers": views})
 			}
 			tw := tabwriter.NewWriter(t.Out, 0, 0, 3, ' ', 0)
-			_, _ = fmt.Fprintln(tw, "ID\tNAME\tENVIRONMENTS\tREFRESH TOKENS\tSCOPES\tDOCUMENTATION")
+			_, _ = fmt.Fprintln(tw, "ID\tNAME\tENVIRONMENTS\tREFRESH TOKENS\tPKCE\tTOKEN IN THE BROWSER\tSCOPES\tDOCUMENTATION")
 			for _, v := range views {
 				scopes := strings.Join(v.Scopes, " ")
 				if scopes == "" {
 					scopes = "-"
 				}
-				_, _ = fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\n", v.ID, v.Name, strings.Join(v.Environments, " "), v.Rotation, scopes, v.Docs)
+				_, _ = fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", v.ID, v.Name, strings.Join(v.Environments, " "), v.Rotation, yesNo(v.PKCE), v.FrontChannel, scopes, v.Docs)
 			}
 			return tw.Flush()
 		},
@@ -51,7 +53,7 @@ func newProviders(t tool, g *global) *cobra.Command {
 }
 
 func viewOf(p providers.Provider) providerView {
-	v := providerView{ID: p.ID, Name: p.Name, Scopes: append([]string{}, p.KnownScopes...), Rotation: rotationText(p), Docs: p.Docs, Read: p.Read}
+	v := providerView{ID: p.ID, Name: p.Name, Scopes: append([]string{}, p.KnownScopes...), Rotation: rotationText(p), PKCE: p.PKCE == providers.PKCES256, FrontChannel: frontChannelText(p), Docs: p.Docs, Read: p.Read}
 	for _, e := range p.Environments {
 		v.Environments = append(v.Environments, e.Name)
 	}
@@ -74,4 +76,22 @@ func rotationText(p providers.Provider) string {
 		return "reusable"
 	}
 	return "unknown"
+}
+
+// frontChannelText says when an access token of p comes through the browser.
+func frontChannelText(p providers.Provider) string {
+	switch {
+	case p.Blob != nil:
+		return "always"
+	case p.Implicit:
+		return "on demand"
+	}
+	return "never"
+}
+
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
 }

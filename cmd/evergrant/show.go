@@ -55,6 +55,12 @@ func describe(w io.Writer, now time.Time, v connections.View) error {
 	for _, name := range slices.Sorted(maps.Keys(v.Metadata)) {
 		line("Metadata "+name, v.Metadata[name])
 	}
+	if v.PKCE != nil && !*v.PKCE {
+		line("PKCE", "none: another user's stolen code could stand behind this, so look at the account")
+	}
+	if v.FrontChannel {
+		line("Token", "came through the browser, where another could take its place: look at the account")
+	}
 	line("Environment", v.Environment)
 	line("Client ID", v.ClientID)
 	line("Connected", date(v.ConnectedAt))

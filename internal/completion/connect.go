@@ -45,7 +45,12 @@ func (c *Completer) connect(ctx context.Context, keys seal.Keys, g Grant) (conne
 	if err != nil {
 		return connection.Connection{}, fmt.Errorf("obtain grant at %s: %w", g.Key.Provider, err)
 	}
-	if tokens.Account == (oauth.Account{}) && !tokens.Issued {
+	switch {
+	case g.frontChannel():
+		if tokens.Account, err = c.prove(asking, g, tokens); err != nil {
+			return connection.Connection{}, err
+		}
+	case tokens.Account == oauth.Account{} && !tokens.Issued:
 		tokens.Account = c.account(asking, g, tokens.AccessToken)
 	}
 	made, err := connection.New(g.Key, g.Client, tokens, keys, c.Shards)
@@ -59,7 +64,7 @@ func (c *Completer) connect(ctx context.Context, keys seal.Keys, g Grant) (conne
 	place, err := keeper.KeepGrant(ctx, end, keys, made, tokens, c.Connections)
 	switch {
 	case err == nil:
-		c.Log.InfoContext(ctx, "connected", "provider", g.Key.Provider, "connection_id", g.Key.ConnectionID, "issued", made.Issued)
+		c.Log.InfoContext(ctx, "connected", "provider", g.Key.Provider, "connection_id", g.Key.ConnectionID, "issued", made.Issued, "token_in_front_channel", g.frontChannel())
 		return made, nil
 	case errors.Is(err, spill.ErrOtherAccount):
 		return made, c.refuse(ctx, g, tokens, err)

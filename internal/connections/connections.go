@@ -292,6 +292,8 @@ func errorFor(err error) *Error {
 		return &Error{Type: failure.Code, Detail: "the connection has an account, and which one this grant is of could not be found out, so nothing was changed: try again in a moment, or disconnect first"}
 	case errors.As(err, &failure) && failure.Code == completion.CodeClientChanged:
 		return &Error{Type: failure.Code, Detail: "the provider's client was changed while the person was there: have the person start again"}
+	case errors.As(err, &failure) && failure.Code == completion.CodeTokenNotProved:
+		return &Error{Type: failure.Code, Detail: "the provider did not confirm the token that came through the browser, so nothing was changed: have the person start again"}
 	case errors.Is(err, connection.ErrNotFound):
 		return &Error{Type: "not_found", Detail: "there is no such connection"}
 	case errors.Is(err, connection.ErrBadCursor):
