@@ -60,7 +60,7 @@ func Read(ev events.APIGatewayV2HTTPRequest) (Request, error) {
 	if r.Provider == "" {
 		r.Provider = ev.RawPath[strings.LastIndex(ev.RawPath, "/")+1:]
 	}
-	if strings.Contains(ev.Headers["sec-purpose"], "prefetch") {
+	if ahead(ev.Headers) {
 		return r, errors.New("a browser fetches it ahead, and nobody has opened it")
 	}
 	if len(ev.RawQueryString) > maxQuery {
@@ -76,6 +76,17 @@ func Read(ev events.APIGatewayV2HTTPRequest) (Request, error) {
 	var err error
 	r.Params, err = parameters(raw)
 	return r, err
+}
+
+// ahead reports whether a browser loads what nobody has opened yet. The header
+// is Sec-Purpose; the others are what browsers sent before there was one.
+func ahead(headers map[string]string) bool {
+	for _, name := range []string{"sec-purpose", "purpose", "x-purpose", "x-moz"} {
+		if v := strings.ToLower(headers[name]); strings.Contains(v, "prefetch") || strings.Contains(v, "preview") {
+			return true
+		}
+	}
+	return false
 }
 
 // form returns the body of a form-encoded POST.

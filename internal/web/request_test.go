@@ -114,6 +114,9 @@ func TestReadIsStrict(t *testing.T) {
 		{"a body that is no form", with(post(t, `{"a":"`+canary+`"}`), func(ev *events.APIGatewayV2HTTPRequest) { ev.Headers["content-type"] = "application/json" }), nil},
 		{"a body without a type", with(post(t, "a=1"), func(ev *events.APIGatewayV2HTTPRequest) { delete(ev.Headers, "content-type") }), nil},
 		{"a prefetch", with(get(t, "a="+canary), func(ev *events.APIGatewayV2HTTPRequest) { ev.Headers["sec-purpose"] = "prefetch" }), nil},
+		{"a prefetch as Chrome used to say it", with(get(t, "a="+canary), func(ev *events.APIGatewayV2HTTPRequest) { ev.Headers["purpose"] = "prefetch" }), nil},
+		{"a prefetch as Firefox used to say it", with(get(t, "a="+canary), func(ev *events.APIGatewayV2HTTPRequest) { ev.Headers["x-moz"] = "prefetch" }), nil},
+		{"a preview as Safari says it", with(get(t, "a="+canary), func(ev *events.APIGatewayV2HTTPRequest) { ev.Headers["x-purpose"] = "Preview" }), nil},
 		{"a prerender", with(get(t, "a="+canary), func(ev *events.APIGatewayV2HTTPRequest) { ev.Headers["sec-purpose"] = "prefetch;prerender" }), nil},
 		{"a form takes nothing from the query", with(post(t, "a=1"), func(ev *events.APIGatewayV2HTTPRequest) { ev.RawQueryString = "b=2" }), map[string]string{"a": "1"}},
 	}
