@@ -106,10 +106,11 @@ func deployed(function string) plane {
 // An output is the control plane's answer. The connections of a list stay as
 // they came, so that --json prints members that this version does not know.
 type output struct {
-	Connection  json.RawMessage    `json:"connection,omitempty"`
-	Connections []json.RawMessage  `json:"connections,omitzero"`
-	Cursor      string             `json:"cursor,omitempty"`
-	Error       *connections.Error `json:"error,omitempty"`
+	Connection  json.RawMessage     `json:"connection,omitempty"`
+	Connections []json.RawMessage   `json:"connections,omitzero"`
+	Cursor      string              `json:"cursor,omitempty"`
+	Reseal      *connections.Reseal `json:"reseal,omitempty"`
+	Error       *connections.Error  `json:"error,omitempty"`
 }
 
 // call sends input to the control plane. An error that the control plane
@@ -124,7 +125,7 @@ func call(ctx context.Context, p plane, input map[string]any) (output, error) {
 		return output{}, err
 	}
 	var out output
-	if err := json.Unmarshal(answer, &out); err != nil || (out.Connection == nil && out.Connections == nil && out.Error == nil) {
+	if err := json.Unmarshal(answer, &out); err != nil || (out.Connection == nil && out.Connections == nil && out.Reseal == nil && out.Error == nil) {
 		return output{}, errors.New("the answer is not one of Evergrant's control plane: look at --url or --function")
 	}
 	if out.Error != nil {

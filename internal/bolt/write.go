@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"time"
@@ -13,18 +14,23 @@ import (
 // change runs one write of a connection: next gets the row as it is, zero if it
 // is not there, and returns what to store. The answer is the row as it was.
 func (s *Store) change(ctx context.Context, op string, k connection.Key, next func(old connection.Connection) (connection.Connection, error)) (old connection.Connection, err error) {
+	s.order.Lock()
+	defer s.order.Unlock()
+	var c connection.Connection
 	err = s.update(ctx, func(tx *bbolt.Tx) error {
 		if old, err = load(tx, k); err != nil {
 			return err
 		}
-		c, err := next(old)
-		if err != nil {
+		if c, err = next(old); err != nil {
 			return err
 		}
 		return save(tx, c)
 	})
 	if err != nil {
 		return connection.Connection{}, fmt.Errorf("%s connection %s at %s: %w", op, k.ConnectionID, k.Provider, err)
+	}
+	if s.Changed != nil {
+		s.Changed(old, recordOf(c).connection())
 	}
 	return old, nil
 }
@@ -130,4 +136,17 @@ func (s *Store) Disconnect(ctx context.Context, k connection.Key, now time.Time)
 		c.Lease, c.Due, c.Failure = connection.Lease{}, connection.Due{}, connection.Failure{}
 		return c, nil
 	})
+}
+
+// Reseal puts sealed in the place of the sealed refresh token old and changes
+// nothing else. It is connection.ErrConflict if old is not there.
+func (s *Store) Reseal(ctx context.Context, k connection.Key, old, sealed []byte) error {
+	_, err := s.change(ctx, "reseal", k, func(c connection.Connection) (connection.Connection, error) {
+		if len(old) == 0 || !bytes.Equal(c.SealedRefreshToken, old) {
+			return c, connection.ErrConflict
+		}
+		c.SealedRefreshToken = sealed
+		return c, nil
+	})
+	return err
 }

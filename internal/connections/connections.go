@@ -34,6 +34,7 @@ type Reader interface {
 type Writer interface {
 	spill.Connections
 	Disconnect(ctx context.Context, k connection.Key, now time.Time) (old connection.Connection, err error)
+	Reseal(ctx context.Context, k connection.Key, old, sealed []byte) error
 }
 
 // Requests takes held answers out of claimed authorization requests. See the
@@ -94,8 +95,8 @@ type Request struct {
 	Provider     string `json:"provider"`
 
 	Status string `json:"status"` // list
-	Cursor string `json:"cursor"` // list
-	Limit  int    `json:"limit"`  // list; 0: 100
+	Cursor string `json:"cursor"` // list, reseal
+	Limit  int    `json:"limit"`  // list, reseal; 0: 100
 
 	Handle string `json:"handle"` // complete: as it came to the completion URL
 
@@ -106,14 +107,15 @@ type Request struct {
 	AccessToken  oauth.Secret `json:"access_token"`  // import
 }
 
-// A Response is the output: one connection, or a page of them, or an error; of
-// complete also where the browser is to go then.
+// A Response is the output: one connection, or a page of them, or what became of
+// one, or an error; of complete also where the browser is to go then.
 type Response struct {
-	Connection  *View  `json:"connection,omitempty"`
-	Connections []View `json:"connections,omitzero"`
-	Cursor      string `json:"cursor,omitempty"`
-	Error       *Error `json:"error,omitempty"`
-	ReturnTo    string `json:"return_to,omitempty"`
+	Connection  *View   `json:"connection,omitempty"`
+	Connections []View  `json:"connections,omitzero"`
+	Cursor      string  `json:"cursor,omitempty"`
+	Reseal      *Reseal `json:"reseal,omitempty"`
+	Error       *Error  `json:"error,omitempty"`
+	ReturnTo    string  `json:"return_to,omitempty"`
 }
 
 // An Error says what went wrong: Type never changes, Detail says what to do.
@@ -152,8 +154,11 @@ func (h *Handler) Handle(ctx context.Context, raw json.RawMessage) (Response, er
 // serve calls the action that req names. With an error, the Response has no more
 // than a ReturnTo.
 func (h *Handler) serve(ctx context.Context, req Request) (Response, error) {
-	if req.Action == "list" {
+	switch req.Action {
+	case "list":
 		return h.list(ctx, req)
+	case "reseal":
+		return h.reseal(ctx, req)
 	}
 	actions := map[string]func(context.Context, connection.Key, Request) (connection.Connection, error){
 		"get":        h.get,
@@ -164,7 +169,7 @@ func (h *Handler) serve(ctx context.Context, req Request) (Response, error) {
 	}
 	act, ok := actions[req.Action]
 	if !ok && req.Action != "complete" {
-		return Response{}, invalid("action must be complete, get, list, refresh, disconnect, issue or import")
+		return Response{}, invalid("action must be complete, get, list, refresh, disconnect, issue, import or reseal")
 	}
 	if !connection.ValidID(req.ConnectionID) {
 		return Response{}, invalid("connection_id must be 1 to 256 of A-Z a-z 0-9 . _ : @ / -")
@@ -203,14 +208,11 @@ func (h *Handler) list(ctx context.Context, req Request) (Response, error) {
 		found, err = h.Reader.List(ctx, req.ConnectionID)
 	case status != "" && status != connection.Active && status != connection.ReauthorizationRequired && status != connection.Disconnected:
 		return Response{}, invalid("status must be active, reauthorization_required or disconnected")
-	case req.Limit < 0 || req.Limit > 1000:
-		return Response{}, invalid("limit must be from 1 to 1000")
 	default:
-		limit := req.Limit
-		if limit == 0 {
-			limit = 100
+		var limit int
+		if limit, err = pageOf(req); err == nil {
+			found, next, err = h.Reader.ListByStatus(ctx, status, req.Cursor, limit)
 		}
-		found, next, err = h.Reader.ListByStatus(ctx, status, req.Cursor, limit)
 	}
 	if err != nil {
 		return Response{}, err
@@ -220,6 +222,17 @@ func (h *Handler) list(ctx context.Context, req Request) (Response, error) {
 		views[i] = view(c)
 	}
 	return Response{Connections: views, Cursor: next}, nil
+}
+
+// pageOf returns how many connections a page that req asks for has at most.
+func pageOf(req Request) (int, error) {
+	switch {
+	case req.Limit < 0 || req.Limit > 1000:
+		return 0, invalid("limit must be from 1 to 1000")
+	case req.Limit == 0:
+		return 100, nil
+	}
+	return req.Limit, nil
 }
 
 // disconnect revokes at the provider as far as it offers that, then marks the

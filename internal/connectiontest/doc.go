@@ -25,7 +25,7 @@ import (
 //
 // An error other than those of package connection is the medium's. Whether the
 // write took place is then unknown, and to repeat it is safe for Commit, Defer,
-// Restore and Disconnect. A repeated Connect may return its own grant as the old one, and a
+// Restore, Reseal and Disconnect. A repeated Connect may return its own grant as the old one, and a
 // repeated Claim may meet its own lease.
 type Connections interface {
 	// Get returns the connection as the last write left it, or ErrNotFound.
@@ -78,6 +78,11 @@ type Connections interface {
 	// meaning that there is no such connection; else it is ErrConflict. To find
 	// one's own earlier Restore done is success, while these tokens are stored.
 	Restore(ctx context.Context, c connection.Connection, fence int64) error
+
+	// Reseal puts sealed in the place of the sealed refresh token old, and changes
+	// nothing else, no fence and no lease. ErrConflict: the connection holds
+	// another one, or there is no such connection.
+	Reseal(ctx context.Context, k connection.Key, old, sealed []byte) error
 
 	// Disconnect raises the fence by one, removes tokens, lease, due and
 	// failure, and keeps the rest. It returns the connection as it was, with

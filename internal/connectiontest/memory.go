@@ -1,6 +1,7 @@
 package connectiontest
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -245,6 +246,20 @@ func (m *Memory) Disconnect(ctx context.Context, k connection.Key, now time.Time
 		m.put(c)
 		return old, nil
 	})
+}
+
+// Reseal implements Connections.
+func (m *Memory) Reseal(ctx context.Context, k connection.Key, old, sealed []byte) error {
+	_, err := write(ctx, m, "Reseal", k, func() (none struct{}, err error) {
+		c := m.connections[k]
+		if len(old) == 0 || !bytes.Equal(c.SealedRefreshToken, old) {
+			return none, connection.ErrConflict
+		}
+		c.SealedRefreshToken = slices.Clone(sealed)
+		m.put(c)
+		return none, nil
+	})
+	return err
 }
 
 // put stores c and keeps the due index in step. m.mu is held.

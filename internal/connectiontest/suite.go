@@ -21,7 +21,7 @@ type promise struct {
 // Run checks that the stores made by open keep every promise. Each subtest
 // opens a fresh, empty store.
 func Run(t *testing.T, open func(t *testing.T) Store) {
-	for _, p := range slices.Concat(records, lists, claims, commits, defers, grants, restores, requests, sweeps, providers) {
+	for _, p := range slices.Concat(records, lists, claims, commits, defers, reseals, grants, restores, requests, sweeps, providers) {
 		t.Run(p.name, func(t *testing.T) { p.test(t, open(t)) })
 	}
 }

@@ -156,6 +156,18 @@ func (s *Store) Disconnect(ctx context.Context, k connection.Key, now time.Time)
 	})
 }
 
+// Reseal puts sealed in the place of the sealed refresh token old and changes
+// nothing else. It is connection.ErrConflict if old is not there.
+func (s *Store) Reseal(ctx context.Context, k connection.Key, old, sealed []byte) error {
+	_, err := s.replace(ctx, "reseal", k, connection.ErrConflict, &dynamodb.UpdateItemInput{
+		UpdateExpression:          aws.String("SET refresh_token_sealed = :sealed"),
+		ConditionExpression:       aws.String("refresh_token_sealed = :old"),
+		ExpressionAttributeValues: item{":old": &types.AttributeValueMemberB{Value: append([]byte{}, old...)}, ":sealed": binary(sealed)},
+		ReturnValues:              types.ReturnValueNone,
+	})
+	return err
+}
+
 // replace sends one update of k's item and returns the connection as it was. A
 // condition that is not met is unmet.
 func (s *Store) replace(ctx context.Context, doing string, k connection.Key, unmet error, in *dynamodb.UpdateItemInput) (connection.Connection, error) {

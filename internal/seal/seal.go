@@ -109,6 +109,15 @@ func (k Keys) Seal(purpose string, plain []byte) ([]byte, error) {
 	return aead.Seal(append(out, nonce...), nonce, plain, []byte(purpose)), nil
 }
 
+// Names returns the ID of the key that sealed names, "" for what Seal did not
+// make. It opens nothing: the ID may be that of no key of any ring.
+func Names(sealed []byte) string {
+	if len(sealed) < 2 || sealed[0] != version || len(sealed) < 2+int(sealed[1]) {
+		return ""
+	}
+	return string(sealed[2 : 2+int(sealed[1])])
+}
+
 // Open decrypts what Seal made for the same purpose.
 func (k Keys) Open(purpose string, sealed []byte) ([]byte, error) {
 	if len(sealed) < 2 || sealed[0] != version || len(sealed) < 2+int(sealed[1]) {
