@@ -49,13 +49,10 @@ func TestBatteryOnTheBuiltFunctions(t *testing.T) {
 	b.manager = secretsmanager.New(secretsmanager.Options{
 		BaseEndpoint: &b.Secrets.URL, Region: "eu-central-1", Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
 	})
-	for _, name := range []string{"AuthorizeFunction", "CallbackFunction"} {
-		b.change[name] = map[string]string{"AWS_LAMBDA_LOG_LEVEL": "DEBUG"}
-	}
 	prefix := b.Environment(t, "AuthorizeFunction")["PROVIDER_SECRETS"]
 	battery.Run(t, battery.Target{
 		Name: "built functions", Deployment: b, PublicURL: lambdatest.PublicURL, ReturnTo: lambdatest.ReturnOrigin + "/done",
-		ConnectKey: b.ConnectKey, Secrets: b.Canaries(), Provider: b.provider, Now: time.Now,
+		ConnectKey: b.ConnectKey, Provider: b.provider, Now: time.Now,
 		Configure: func(id, document string) { b.configure(prefix+id, document) }, Forget: b.restart,
 		Limits: true, Hosts: true, Brief: true,
 	})

@@ -66,9 +66,6 @@ func (d *deployment) complete(handle, connectionID, provider string) completed {
 	}
 	var raw json.RawMessage
 	d.invoke("ConnectionsFunction", input, &raw)
-	if found := leaks(string(raw), d.Canaries()); len(found) > 0 {
-		d.t.Errorf("the answer holds a secret: %s", found)
-	}
 	var c completed
 	if err := json.Unmarshal(raw, &c); err != nil {
 		d.t.Fatal(err)

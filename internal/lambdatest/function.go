@@ -10,14 +10,16 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/evergrant/evergrant/internal/canary"
 )
 
 // What Lambda tells every function. The credentials are no one's.
 const (
 	region       = "eu-central-1"
 	accessKeyID  = "ASIATESTTESTTESTTEST"
-	secretKey    = "canary/of+the/execution/role+secret/key0"
-	sessionToken = "canary+of/the/execution/role/session/token=="
+	secretKey    = canary.Marker + "/of+the/execution/role+secret/key0"
+	sessionToken = canary.Marker + "+of/the/execution/role/session/token=="
 )
 
 // initTime is how long a process may take until it asks for its first event
@@ -32,7 +34,12 @@ type Function struct {
 	timeout time.Duration
 	output  *os.File
 	exited  chan struct{} // closed once the process has ended
+
+	event, answer func([]byte) // see each event before and each answer after it; nil: nobody does
 }
+
+// watch lets event see each event, and answer each answer.
+func (f *Function) watch(event, answer func([]byte)) { f.event, f.answer = event, answer }
 
 // Start runs the bootstrap binary, which must ask for its first event within
 // Lambda's 10 seconds. Its environment is env and what Lambda sets, nothing of
@@ -105,7 +112,7 @@ func environ(name, runtimeAPI string, env map[string]string) []string {
 		"AWS_LAMBDA_LOG_GROUP_NAME=/aws/lambda/evergrant/" + name,
 		"AWS_LAMBDA_LOG_STREAM_NAME=2026/11/23/[$LATEST]0123456789abcdef0123456789abcdef",
 		"AWS_LAMBDA_LOG_FORMAT=JSON",
-		"AWS_LAMBDA_LOG_LEVEL=INFO",
+		"AWS_LAMBDA_LOG_LEVEL=DEBUG", // all that it may ever print
 		"AWS_REGION=" + region,
 		"AWS_DEFAULT_REGION=" + region,
 		"AWS_ACCESS_KEY_ID=" + accessKeyID,
@@ -133,6 +140,9 @@ func (f *Function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	if len(payload) > maxPayload {
 		return nil, fmt.Errorf("invoke: the event has more than %d bytes", maxPayload)
 	}
+	if f.event != nil {
+		f.event(payload)
+	}
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
 	deadline, _ := ctx.Deadline()
@@ -146,6 +156,12 @@ func (f *Function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	}
 	select {
 	case out := <-inv.done:
+		if f.answer != nil {
+			f.answer(out.response)
+			if out.err != nil {
+				f.answer([]byte(out.err.Error()))
+			}
+		}
 		return out.response, out.err
 	case <-f.exited:
 		return nil, fmt.Errorf("invoke: %w", f.end())

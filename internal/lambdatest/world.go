@@ -3,17 +3,16 @@ package lambdatest
 import (
 	"crypto/rand"
 	"encoding/json"
-	"maps"
+	"net/http"
 	"net/http/httptest"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
+	"github.com/evergrant/evergrant/internal/canary"
 	"github.com/evergrant/evergrant/internal/dynamotest"
 	"github.com/evergrant/evergrant/internal/simulator"
 	"github.com/evergrant/evergrant/internal/template"
@@ -52,11 +51,13 @@ type World struct {
 	Provider   string // URL of the simulated providers
 	ConnectKey string // the key k1, which signs connect tickets
 
+	// Watch knows every secret of this world, as soon as it has been seen, and
+	// searches all that the functions print, answer and store.
+	Watch *canary.Watch
+
 	bootstraps map[string]string
 	values     map[string]string // of the settings, by name
-
-	mu       sync.Mutex
-	canaries map[string]bool
+	manager    *secretsmanager.Client
 }
 
 // Open makes a World for the functions in bootstraps, until t ends. Where the
@@ -64,8 +65,8 @@ type World struct {
 // failure.
 func Open(t testing.TB, bootstraps map[string]string, c Config) *World {
 	t.Helper()
-	w := &World{Database: dynamotest.Open(t), bootstraps: bootstraps, canaries: map[string]bool{}}
-	w.Guard(secretKey, sessionToken)
+	w := &World{Database: dynamotest.Open(t), bootstraps: bootstraps, Watch: new(canary.Watch)}
+	w.Watch.Guard("credentials of the role", secretKey, sessionToken)
 	moto := secretsManager(t)
 	w.DynamoDB = record(t, w.Database.Endpoint, map[string]string{
 		w.Database.ConnectionsTable: "ConnectionsTable", w.Database.StateTable: "StateTable",
@@ -73,46 +74,30 @@ func Open(t testing.TB, bootstraps map[string]string, c Config) *World {
 	clients, redirectURIs := map[string]simulator.Client{}, []string{}
 	for _, p := range providers {
 		// The characters are those that must be escaped on the wire.
-		clients[p] = simulator.Client{ID: p + "-client", Secret: "se/cr+et=" + rand.Text()}
+		clients[p] = simulator.Client{ID: p + "-client", Secret: canary.Marker + "/cl+ient=" + rand.Text()}
 		redirectURIs = append(redirectURIs, PublicURL+"/callback/"+p)
 	}
 	w.guardGrants(simulator.State{Grants: c.Grants})
 	w.Simulator = simulator.New(simulator.Config{
 		Now: c.Now, Clients: clients, RedirectURIs: redirectURIs, State: simulator.State{Grants: c.Grants}, Save: w.guardGrants,
 	})
-	server := httptest.NewServer(w.Simulator)
+	server := httptest.NewServer(http.HandlerFunc(w.guarding))
 	t.Cleanup(server.Close)
 	w.Provider = server.URL
 	w.store(t, moto, clients, c.Client)
+	t.Cleanup(func() { w.searchStores(t) })
 	return w
-}
-
-// Guard adds secrets to those that no function may print.
-func (w *World) Guard(secrets ...string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, s := range secrets {
-		w.canaries[s] = true
-	}
 }
 
 // guardGrants guards every token of the providers.
 func (w *World) guardGrants(s simulator.State) {
 	for _, g := range s.Grants {
-		w.Guard(g.Refresh.Value)
+		w.Watch.Guard("refresh token", g.Refresh.Value)
+		w.Watch.Guard("spent refresh token", g.Spent...)
 		for _, t := range g.Access {
-			w.Guard(t.Value)
+			w.Watch.Guard("access token", t.Value)
 		}
 	}
-}
-
-// Canaries returns every secret that there is in this world so far: the keys,
-// the client secrets, the credentials of the role, every token that a provider
-// has ever given, and what was guarded besides.
-func (w *World) Canaries() []string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return slices.Sorted(maps.Keys(w.canaries))
 }
 
 // providers are those that are simulated.
@@ -121,11 +106,11 @@ var providers = []string{"whiplash", "whisk", "whatnot", "whcc"}
 // store makes the secrets of the deployment and sets the values of all settings.
 func (w *World) store(t testing.TB, moto string, clients map[string]simulator.Client, change func(string, map[string]any)) {
 	t.Helper()
-	client := secretsmanager.New(secretsmanager.Options{
+	w.manager = secretsmanager.New(secretsmanager.Options{
 		BaseEndpoint: &moto, Region: region, Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
 	})
 	create := func(name, value string) (arn string) {
-		out, err := client.CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{Name: &name, SecretString: &value})
+		out, err := w.manager.CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{Name: &name, SecretString: &value})
 		if err != nil {
 			t.Fatalf("create secret %s: %v", name, err)
 		}
@@ -134,7 +119,7 @@ func (w *World) store(t testing.TB, moto string, clients map[string]simulator.Cl
 	stack := "evergrant-" + rand.Text()
 	sealKey, connectKey := generated(), generated()
 	w.ConnectKey = connectKey
-	w.Guard(sealKey, connectKey)
+	w.Watch.Guard("key", sealKey, connectKey)
 	// The form that GenerateSecretString of template.yaml writes. !Ref is the ARN.
 	seal := create(stack+"/seal", `{"current":"k1","k1":"`+sealKey+`"}`)
 	connect := create(stack+"/connect", `{"current":"k1","k1":"`+connectKey+`"}`)
@@ -150,7 +135,7 @@ func (w *World) store(t testing.TB, moto string, clients map[string]simulator.Cl
 		}
 		create(stack+"/providers/"+id, string(document))
 		names[stack+"/providers/"+id] = id
-		w.Guard(c.Secret)
+		w.Watch.Guard("client secret", c.Secret)
 	}
 	w.Secrets = record(t, moto, names)
 	w.values = map[string]string{
@@ -193,7 +178,8 @@ func (w *World) Environment(t testing.TB, function string) map[string]string {
 	return env
 }
 
-// Start runs a function of this deployment until t ends, with the variables in
+// Start runs a function of this deployment until t ends, and searches what it
+// answers and prints for secrets, with the variables in
 // change set to other values: those that it takes, and Lambda's own.
 func (w *World) Start(t testing.TB, function string, change map[string]string) *Function {
 	t.Helper()
@@ -208,5 +194,12 @@ func (w *World) Start(t testing.TB, function string, change map[string]string) *
 	if !ok {
 		t.Fatalf("%s has no time-out here: add it to timeouts", function)
 	}
-	return Start(t, w.bootstraps[function], env, timeout)
+	f := Start(t, w.bootstraps[function], env, timeout)
+	f.watch(w.guardEvent, func(answer []byte) {
+		for _, found := range w.search(answer) {
+			t.Errorf("%s answers with %s", function, found)
+		}
+	})
+	t.Cleanup(func() { w.searchOutput(t, function, f.Output()) })
+	return f
 }
