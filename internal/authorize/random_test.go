@@ -1,0 +1,40 @@
+package authorize
+
+import (
+	"crypto/rand"
+	"errors"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// exhausted is a source of randomness that fails.
+type exhausted struct{}
+
+func (exhausted) Read([]byte) (int, error) { return 0, errors.New("no entropy") }
+
+// SECURITY row 21: where there is no randomness, the process ends before there
+// is any state, weak or not. It has to be a process of its own.
+func TestWithoutRandomnessNothingIsStarted(t *testing.T) {
+	const variable = "EVERGRANT_TEST_WITHOUT_RANDOMNESS"
+	if os.Getenv(variable) != "" {
+		w := newWorld(t)
+		ev := w.request("whiplash", w.ticket("whiplash", nil))
+		rand.Reader = exhausted{}
+		resp, err := w.Handle(t.Context(), ev)
+		t.Fatalf("STARTED %d, %v", resp.StatusCode, err)
+	}
+	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestWithoutRandomnessNothingIsStarted$")
+	child.Env = append(os.Environ(), variable+"=1")
+	out, err := child.CombinedOutput()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || !strings.Contains(string(out), "fatal error: crypto/rand: failed to read random data") || strings.Contains(string(out), "STARTED") {
+		t.Errorf("the process ends by %v: %s", err, out)
+	}
+	w := newWorld(t)
+	if resp, err := w.Handle(t.Context(), w.request("whiplash", w.ticket("whiplash", nil))); err != nil || resp.StatusCode != http.StatusFound {
+		t.Errorf("with randomness: %d, %v", resp.StatusCode, err)
+	}
+}
