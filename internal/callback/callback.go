@@ -59,7 +59,7 @@ type History interface {
 }
 
 // A Handler serves the callback route. Every field is required but the URLs,
-// Spill and FunctionName.
+// Spill, FunctionName and Find.
 type Handler struct {
 	Secrets     Secrets
 	Tokens      completion.Tokens
@@ -79,6 +79,10 @@ type Handler struct {
 	Log    *slog.Logger
 
 	FunctionName string // in metrics; "": there are none, as in local mode
+
+	// Find returns the definition of a provider; nil: providers.Find. Tests play
+	// servers of others, which say who they are (RFC 9207) as no definition does.
+	Find func(id string) (providers.Provider, bool)
 }
 
 // What ends a callback without an outcome.
@@ -110,7 +114,11 @@ func (h *Handler) Handle(ctx context.Context, ev events.APIGatewayV2HTTPRequest)
 // callback is about, as soon as it knows.
 func (h *Handler) serve(ctx context.Context, req *web.Request, readErr error) (web.Response, error) {
 	req.About.Home = web.Home(h.CompletionURL)
-	p, ok := providers.Find(req.Provider)
+	find := h.Find
+	if find == nil {
+		find = providers.Find
+	}
+	p, ok := find(req.Provider)
 	if !ok {
 		return web.Response{}, errUnknownProvider
 	}
