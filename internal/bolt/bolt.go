@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -34,7 +35,15 @@ var (
 const lockWait = time.Second
 
 // Store is a store in one file. Make it with Open.
-type Store struct{ db *bbolt.DB }
+type Store struct {
+	// Changed, if set, is called after each write of a connection that took
+	// effect, in their order, with the connection before and after it, as a
+	// record of DynamoDB's stream has the two. It must not use the store.
+	Changed func(old, now connection.Connection)
+
+	db    *bbolt.DB
+	order sync.Mutex // over a write and its Changed
+}
 
 // Open opens the store at path and makes it if it is not there. One process
 // can have it open; a second one gets an error after a second.
@@ -60,7 +69,7 @@ func Open(path string) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("prepare %s: %w", path, err), db.Close())
 	}
-	return &Store{db}, nil
+	return &Store{db: db}, nil
 }
 
 // Close closes the file.
