@@ -31,6 +31,7 @@ type Settings struct {
 	ShardQueueURL         string // "": the sweep does all work itself
 	DueShards             int
 	RefreshConcurrency    int
+	EventBus              string // name or ARN of the EventBridge bus that the host listens to
 }
 
 // A Function is one of the functions of the bundle.
@@ -42,6 +43,7 @@ const (
 	Callback    Function = "callback"
 	Refresh     Function = "refresh"
 	Connections Function = "connections"
+	Events      Function = "events"
 )
 
 // Names returns the names of the settings that f takes.
@@ -56,6 +58,8 @@ func (f Function) Names() []string {
 		return append(common, "CONNECTIONS_TABLE", "STATE_TABLE", "RESCUE_SECRETS", "DUE_SHARDS", "REFRESH_CONCURRENCY", "SHARD_QUEUE_URL")
 	case Connections:
 		return append(common, "CONNECTIONS_TABLE", "STATE_TABLE", "RESCUE_SECRETS", "DUE_SHARDS")
+	case Events:
+		return []string{"CONNECT_SECRET", "PUBLIC_URL", "EVENT_BUS"} // neither table nor sealing key: it reads no token
 	}
 	return nil
 }
@@ -94,6 +98,7 @@ var readers = map[string]func(s *Settings, v string) error{
 	"ALLOW_PRIVATE_PROVIDERS": func(s *Settings, v string) error { return boolean(&s.AllowPrivateProviders, v) },
 	"SHARD_QUEUE_URL":         func(s *Settings, v string) error { return queueURL(&s.ShardQueueURL, v) },
 	"DUE_SHARDS":              func(s *Settings, v string) error { return number(&s.DueShards, v, 4, 1024) },
+	"EVENT_BUS":               func(s *Settings, v string) error { return eventBus(&s.EventBus, v) },
 	"REFRESH_CONCURRENCY":     func(s *Settings, v string) error { return number(&s.RefreshConcurrency, v, 128, 4096) },
 }
 
@@ -159,6 +164,21 @@ func queueURL(to *string, v string) error {
 	u, err := url.Parse(v)
 	if err != nil || webURL(to, v) != nil || (v != "" && len(u.Path) < 2) {
 		return fmt.Errorf("is %q: write the URL of an SQS queue, such as https://sqs.eu-central-1.amazonaws.com/123456789012/shards", v)
+	}
+	return nil
+}
+
+// bus is the name or ARN of an event bus (API_PutEventsRequestEntry,
+// EventBusName, 2026-11-23).
+var bus = regexp.MustCompile(`^(arn:aws[a-z-]*:events:[a-z0-9-]+:[0-9]{12}:event-bus/)?[A-Za-z0-9._/-]{1,256}$`)
+
+// eventBus takes an EventBridge bus.
+func eventBus(to *string, v string) error {
+	if err := required(to, v, "the name of the EventBridge bus for the host's events, or its ARN"); err != nil {
+		return err
+	}
+	if !bus.MatchString(v) {
+		return fmt.Errorf("is %q: write the name or ARN of an EventBridge bus, such as default", v)
 	}
 	return nil
 }

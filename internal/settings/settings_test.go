@@ -9,7 +9,7 @@ import (
 )
 
 // functions are all of them.
-var functions = []Function{Authorize, Callback, Refresh, Connections}
+var functions = []Function{Authorize, Callback, Refresh, Connections, Events}
 
 // whole has every setting of every function.
 func whole() map[string]string {
@@ -18,7 +18,7 @@ func whole() map[string]string {
 		"CONNECT_SECRET": "connect", "RESCUE_SECRETS": "stack/rescue/", "PUBLIC_URL": "https://connect.example.com",
 		"COMPLETION_URL": "https://app.example.com/complete", "RETURN_ORIGINS": "https://app.example.com,https://admin.example.com",
 		"ALLOW_UNSIGNED_CONNECT": "true", "ALLOW_PRIVATE_PROVIDERS": "true", "DUE_SHARDS": "8", "REFRESH_CONCURRENCY": "64",
-		"SHARD_QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/123456789012/shards",
+		"SHARD_QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/123456789012/shards", "EVENT_BUS": "arn:aws:events:eu-central-1:123456789012:event-bus/host",
 	}
 }
 
@@ -36,6 +36,7 @@ func TestLoadReadsWhatTheFunctionNames(t *testing.T) {
 		Refresh: {ProviderSecrets: "stack/providers/", SealSecret: "seal", ConnectionsTable: "connections", StateTable: "state", RescueSecrets: "stack/rescue/",
 			DueShards: 8, RefreshConcurrency: 64, AllowPrivateProviders: true, ShardQueueURL: "https://sqs.eu-central-1.amazonaws.com/123456789012/shards"},
 		Connections: {ProviderSecrets: "stack/providers/", SealSecret: "seal", ConnectionsTable: "connections", StateTable: "state", RescueSecrets: "stack/rescue/", DueShards: 8, AllowPrivateProviders: true},
+		Events:      {ConnectSecret: "connect", PublicURL: "https://connect.example.com", EventBus: "arn:aws:events:eu-central-1:123456789012:event-bus/host"},
 	}
 	for _, f := range functions {
 		asked := map[string]bool{}
@@ -67,6 +68,7 @@ func TestDefaults(t *testing.T) {
 		{Callback, map[string]string{"SEAL_SECRET": "seal", "CONNECTIONS_TABLE": "c", "STATE_TABLE": "s"}, Settings{ProviderSecrets: "evergrant/providers/", SealSecret: "seal", ConnectionsTable: "c", StateTable: "s", RescueSecrets: "evergrant/rescue/", DueShards: 4}},
 		{Refresh, map[string]string{"SEAL_SECRET": "seal", "CONNECTIONS_TABLE": "c", "STATE_TABLE": "s"}, Settings{ProviderSecrets: "evergrant/providers/", SealSecret: "seal", ConnectionsTable: "c", StateTable: "s", RescueSecrets: "evergrant/rescue/", DueShards: 4, RefreshConcurrency: 128}},
 		{Connections, map[string]string{"SEAL_SECRET": "seal", "CONNECTIONS_TABLE": "c", "STATE_TABLE": "s"}, Settings{ProviderSecrets: "evergrant/providers/", SealSecret: "seal", ConnectionsTable: "c", StateTable: "s", RescueSecrets: "evergrant/rescue/", DueShards: 4}},
+		{Events, map[string]string{"EVENT_BUS": "default"}, Settings{EventBus: "default"}},
 	}
 	for _, tt := range tests {
 		if got, err := load(tt.f, tt.env); err != nil || !reflect.DeepEqual(got, tt.want) {
@@ -86,6 +88,7 @@ func TestAMissingSettingStopsTheStart(t *testing.T) {
 		Callback:    {"SEAL_SECRET", "CONNECTIONS_TABLE", "STATE_TABLE"},
 		Refresh:     {"SEAL_SECRET", "CONNECTIONS_TABLE", "STATE_TABLE"},
 		Connections: {"SEAL_SECRET", "CONNECTIONS_TABLE", "STATE_TABLE"},
+		Events:      {"EVENT_BUS"},
 	}
 	for _, f := range functions {
 		for _, name := range f.Names() {
@@ -121,6 +124,10 @@ func TestAMalformedSettingStopsTheStart(t *testing.T) {
 		"ALLOW_UNSIGNED_CONNECT": booleans, "ALLOW_PRIVATE_PROVIDERS": booleans,
 		"DUE_SHARDS":          {"0", "-1", "1025", "4.0", "four", "0x4", "99999999999999999999"},
 		"REFRESH_CONCURRENCY": {"0", "-1", "4097", "1e3"},
+		"EVENT_BUS": {
+			"a b", "host!", "arn:aws:sqs:eu-central-1:123456789012:host", "arn:aws:events:eu-central-1:123456789012:rule/host",
+			"arn:aws:events:eu-central-1:123456789012:event-bus/", "default\nx", strings.Repeat("x", 257),
+		},
 	}
 	for _, f := range functions {
 		for _, name := range f.Names() {
