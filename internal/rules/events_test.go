@@ -32,6 +32,9 @@ func TestEveryEventIsUsed(t *testing.T) {
 	}
 	for _, f := range files {
 		name := filepath.Base(f)
+		if name == "schemas" {
+			continue // of what the host gets: TestChanges compiles each
+		}
 		b, err := os.ReadFile(f)
 		if err != nil || !strings.HasSuffix(name, ".json") || !json.Valid(b) {
 			t.Errorf("events/%s is not a JSON document: %v", name, err)

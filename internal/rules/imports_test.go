@@ -48,10 +48,12 @@ var allowed = map[string][]string{
 	"internal/spill":       base,
 	"internal/refresh":     append(base, "internal/metrics", "internal/spill"),
 	"internal/connections": append(base, "internal/metrics", "internal/completion", "internal/spill"),
+	"internal/events":      append(base, "pkg/connect"),
 
 	"internal/dynamo":         base,
 	"internal/bolt":           base,
 	"internal/queue":          {},
+	"internal/bus":            base,
 	"internal/secrets":        base,
 	"internal/connectiontest": base,
 	"internal/dynamotest":     append(base, "internal/template", "internal/dynamo"),
@@ -69,8 +71,9 @@ var allowed = map[string][]string{
 	"functions/callback":    {"internal/callback", "internal/awsenv", "internal/settings", "internal/wiring"},
 	"functions/refresh":     {"internal/refresh", "internal/awsenv", "internal/settings", "internal/wiring"},
 	"functions/connections": {"internal/connections", "internal/awsenv", "internal/settings", "internal/wiring"},
+	"functions/events":      {"internal/events", "internal/awsenv", "internal/bus", "internal/dynamo", "internal/secrets", "internal/settings"},
 
-	"internal/local":  append(base, "internal/authorize", "internal/callback", "internal/refresh", "internal/connections", "internal/web", "internal/bolt", "internal/simulator", "internal/settings", "pkg/connect"),
+	"internal/local":  append(base, "internal/authorize", "internal/callback", "internal/refresh", "internal/connections", "internal/events", "internal/web", "internal/bolt", "internal/simulator", "internal/settings", "pkg/connect"),
 	"internal/doctor": {"internal/oauth", "internal/seal", "internal/settings", "internal/web", "pkg/providers"},
 	"cmd/evergrant":   append(base, "internal/doctor", "internal/local", "internal/connections", "internal/secrets", "pkg/connect"),
 }
@@ -123,7 +126,7 @@ func TestDependenciesPointOneWay(t *testing.T) {
 // Handlers run in tests without the AWS SDK, and neither they nor what they
 // build on reach an adapter, at any depth.
 func TestHandlersAreFreeOfTheAWSSDK(t *testing.T) {
-	free := []string{"internal/authorize", "internal/callback", "internal/refresh", "internal/connections", "internal/oauth", "internal/connection", "internal/web", "internal/simulator", "internal/connectiontest"}
+	free := []string{"internal/authorize", "internal/callback", "internal/refresh", "internal/connections", "internal/events", "internal/oauth", "internal/connection", "internal/web", "internal/simulator", "internal/connectiontest"}
 	checked := 0
 	for _, p := range packages(t) {
 		if !slices.Contains(free, strings.TrimPrefix(p.ImportPath, module)) {
