@@ -19,7 +19,8 @@ import (
 )
 
 // Config returns the configuration for service, whose name is that of its
-// endpoint setting: DYNAMODB, SECRETS_MANAGER or SQS. Its client is hc.
+// endpoint setting: DYNAMODB, SECRETS_MANAGER, SQS or EVENTBRIDGE. Its client is
+// hc.
 func Config(getenv func(string) string, service string, hc *http.Client) (aws.Config, error) {
 	region := first(getenv("AWS_REGION"), getenv("AWS_DEFAULT_REGION"))
 	if region == "" {
