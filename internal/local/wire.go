@@ -11,6 +11,7 @@ import (
 	"github.com/evergrant/evergrant/internal/callback"
 	"github.com/evergrant/evergrant/internal/connection"
 	"github.com/evergrant/evergrant/internal/connections"
+	"github.com/evergrant/evergrant/internal/events"
 	"github.com/evergrant/evergrant/internal/oauth"
 	"github.com/evergrant/evergrant/internal/refresh"
 )
@@ -25,6 +26,7 @@ const (
 // all that the page's port serves.
 func (s *Server) routes(creds *credentials) http.Handler {
 	c := s.config
+	s.store.Changed = tell(&events.Maker{Keys: creds, PublicURL: s.URL, Now: c.Now, Log: c.Log})
 	tokens := &oauth.TokenClient{HTTP: oauth.NewHTTPClient(creds.allowPrivate), Now: c.Now}
 	renewer := &refresh.Renewer{
 		Leases: s.store, Breakers: s.store, Secrets: creds, Tokens: tokens, Shards: shards, NewID: rand.Text, Random: c.Random, Now: c.Now, Log: c.Log,
@@ -59,6 +61,17 @@ func (s *Server) routes(creds *credentials) http.Handler {
 		PublicURL: s.URL, CompletionURL: completionURL, Shards: shards, Random: c.Random, Now: c.Now, Log: c.Log,
 	}).Handle})
 	return mux
+}
+
+// tell returns what prints the events of a write, which a deployment publishes for
+// the host. A link to reconnect is not printed: the page has one.
+func tell(m *events.Maker) func(old, now connection.Connection) {
+	return func(old, now connection.Connection) {
+		ctx := context.Background() // the write is done, whoever asked for it
+		for _, e := range m.Make(ctx, old, now) {
+			m.Log.InfoContext(ctx, "event", "type", e.Kind, "detail", e)
+		}
+	}
 }
 
 // warnIfShared warns about a file with secrets that others can read.
