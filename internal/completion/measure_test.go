@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/evergrant/evergrant/internal/canary"
 	"github.com/evergrant/evergrant/internal/metricstest"
 	"github.com/evergrant/evergrant/internal/oauth"
 )
@@ -34,7 +35,7 @@ func TestEachEndOfAnAuthorizationIsCounted(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var log strings.Builder
-			c := &Completer{Now: func() time.Time { return noon }, Log: slog.New(slog.NewJSONHandler(&log, nil))}
+			c := &Completer{Now: func() time.Time { return noon }, Log: canary.Log(t, slog.NewJSONHandler(&log, nil))}
 			c.count(t.Context(), "whatnot", tt.err)
 			if log.Len() > 0 {
 				t.Errorf("a function without a name prints %s", &log)

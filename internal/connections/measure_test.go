@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/evergrant/evergrant/internal/canary"
 	"github.com/evergrant/evergrant/internal/metricstest"
 )
 
@@ -12,7 +13,7 @@ import (
 // wrongly, is not. Package wiring counts refreshes.
 func TestWhatEndsHereIsCounted(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fixture) {
-		f.Log, f.FunctionName = slog.New(slog.NewJSONHandler(f.log, nil)), "connections"
+		f.Log, f.FunctionName = canary.Log(t, slog.NewJSONHandler(f.log, nil)), "connections"
 		for _, input := range []string{
 			`{"action":"import","connection_id":"acct_1","provider":"whatnot","access_token":"c4nary-access-1"}`,
 			`{"action":"get","connection_id":"acct_1","provider":"whatnot"}`,

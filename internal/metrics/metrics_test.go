@@ -13,6 +13,7 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambdacontext"
 
+	"github.com/evergrant/evergrant/internal/canary"
 	"github.com/evergrant/evergrant/internal/metricstest"
 )
 
@@ -23,7 +24,7 @@ func printed(t *testing.T, b *Batch, function string) (text string, lines int, p
 	t.Helper()
 	var log strings.Builder
 	h := slog.NewJSONHandler(&log, &slog.HandlerOptions{ReplaceAttr: lambdacontext.ReplaceAttr})
-	b.Log(context.Background(), slog.New(h), function, noon)
+	b.Log(context.Background(), canary.Log(t, h), function, noon)
 	found, lines, err := metricstest.Read(log.String())
 	if err != nil {
 		t.Fatal(err)

@@ -16,6 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/evergrant/evergrant/internal/canary"
 	"github.com/evergrant/evergrant/internal/connection"
 	"github.com/evergrant/evergrant/internal/connectiontest"
 	"github.com/evergrant/evergrant/internal/oauth"
@@ -81,12 +82,12 @@ type ledger struct {
 const graceTime = 30 * time.Second
 
 func tokenOf(g, generation int) oauth.Secret {
-	return oauth.Secret(fmt.Sprintf("r-%d-%d", g, generation))
+	return oauth.Secret(fmt.Sprintf("c4nary-r-%d-%d", g, generation))
 }
 
 // answer is the token set of a grant's generation.
 func answer(g, generation int) oauth.TokenSet {
-	return oauth.TokenSet{AccessToken: oauth.Secret(fmt.Sprintf("a-%d-%d", g, generation)), TokenType: "Bearer",
+	return oauth.TokenSet{AccessToken: oauth.Secret(fmt.Sprintf("c4nary-a-%d-%d", g, generation)), TokenType: "Bearer",
 		RefreshToken: tokenOf(g, generation), IssuedAt: time.Now(), ExpiresAt: time.Now().Add(2 * time.Hour)}
 }
 
@@ -103,7 +104,7 @@ func (l *ledger) refresh(token oauth.Secret, held func(g, generation int) bool) 
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var g, generation int
-	if _, err := fmt.Sscanf(token.Reveal(), "r-%d-%d", &g, &generation); err != nil {
+	if _, err := fmt.Sscanf(token.Reveal(), "c4nary-r-%d-%d", &g, &generation); err != nil {
 		return oauth.TokenSet{}, &oauth.Error{Status: 400, Code: "invalid_request"}
 	}
 	it := l.grants[g]
@@ -296,7 +297,7 @@ func (r *scene) reach(at connection.SpillKey, sealed []byte) {
 
 func (r *scene) reachTo(token oauth.Secret) {
 	var g, generation int
-	if _, err := fmt.Sscanf(token.Reveal(), "r-%d-%d", &g, &generation); err != nil {
+	if _, err := fmt.Sscanf(token.Reveal(), "c4nary-r-%d-%d", &g, &generation); err != nil {
 		r.t.Errorf("refresh token %q", token.Reveal())
 	}
 	r.mu.Lock()
@@ -397,7 +398,7 @@ func (w *worker) Revoke(ctx context.Context, _ oauth.Client, _, refreshToken oau
 		w.ledger.mu.Lock()
 		defer w.ledger.mu.Unlock()
 		var g, generation int
-		if _, err := fmt.Sscanf(refreshToken.Reveal(), "r-%d-%d", &g, &generation); err == nil {
+		if _, err := fmt.Sscanf(refreshToken.Reveal(), "c4nary-r-%d-%d", &g, &generation); err == nil {
 			w.ledger.grants[g].ended = true
 		}
 		return nil
@@ -417,6 +418,9 @@ func (w *worker) Write(text []byte) (int, error) {
 	}
 	if err := json.Unmarshal(text, &l); err != nil {
 		w.t.Errorf("a line of the log cannot be read: %s", text)
+	}
+	for _, f := range new(canary.Watch).FindInLog(string(text)) {
+		w.t.Errorf("the log shows %s", f)
 	}
 	if dead {
 		return len(text), nil
@@ -634,7 +638,7 @@ func (r *scene) judgeTokens(in scenario, c connection.Connection, fail func(stri
 		return
 	}
 	var of, generation int
-	if _, err := fmt.Sscanf(stored.Reveal(), "r-%d-%d", &of, &generation); err != nil || of != newest {
+	if _, err := fmt.Sscanf(stored.Reveal(), "c4nary-r-%d-%d", &of, &generation); err != nil || of != newest {
 		fail("P2, P5: the row holds a token of grant %d, the newest is %d", of, newest)
 	}
 	excused := r.excused()

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/evergrant/evergrant/internal/canary"
 	"github.com/evergrant/evergrant/internal/connection"
 	"github.com/evergrant/evergrant/internal/connectiontest"
 	"github.com/evergrant/evergrant/internal/metricstest"
@@ -26,7 +27,7 @@ type watch struct {
 func newWatch(t testing.TB) *watch {
 	t.Helper()
 	w := &watch{fixture: newFixture(t), log: new(strings.Builder)}
-	w.Log = slog.New(slog.NewJSONHandler(w.log, nil))
+	w.Log = canary.Log(t, slog.NewJSONHandler(w.log, nil))
 	w.h = w.handler()
 	w.h.FunctionName = "refresh"
 	return w
