@@ -35,6 +35,8 @@ var allowed = map[string][]string{
 	"internal/peers":       {},
 	"internal/recipes":     {},
 	"internal/template":    {},
+	"internal/deployment":  {},
+	"internal/artifacts":   {},
 	"internal/metrics":     {},
 	"internal/metricstest": {},
 	"internal/simulator":   {},
@@ -63,6 +65,7 @@ var allowed = map[string][]string{
 	"internal/refreshmodel":   {},
 	"internal/capacity":       base,
 	"internal/capacity/cmd":   {"internal/capacity"},
+	"internal/artifacts/cmd":  {"internal/artifacts"},
 	"internal/lambdatest":     {"internal/canary", "internal/dynamotest", "internal/simulator", "internal/template"},
 
 	"internal/wiring": append(base, "internal/metrics", "internal/refresh", "internal/awsenv", "internal/secrets", "internal/settings", "internal/dynamo", "internal/queue"),
