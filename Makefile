@@ -1,29 +1,29 @@
 # One place for what people, CI and `sam build` run. `make` alone lists the
 # targets. The versions of all tools are pinned here and nowhere else, but for
-# the lock files of what tests run on Node; nothing below .tools/ is needed to
-# build, to run locally or to test what needs no tool.
+# the lock files of Python (.ci/*.txt) and of what tests run on Node; nothing
+# below .tools/ is needed to build, to run locally or to test what needs no tool.
 
 GOLANGCI_LINT := v2.15.0
 DYNOXIDE      := 3.2.0
 DYNALITE      := 4.0.0
-CFN_LINT      := 1.58.0
-MOTO          := 5.2.5
-BOTO3         := 1.44.5
-PYJWT         := 2.15.1
 
-FUNCTIONS := AuthorizeFunction CallbackFunction RefreshFunction ConnectionsFunction
+FUNCTIONS := AuthorizeFunction CallbackFunction RefreshFunction ConnectionsFunction EventsFunction
 
 # Lambda runs arm64 (template.yaml); a test on another machine asks for its own.
 GOARCH ?= arm64
 # Deployment of samconfig.toml: dev, staging or prod.
 ENV ?= dev
+# What the linter reads: the stack, and the overlay in front of it.
+TEMPLATES := template.yaml $(wildcard docs/edge.yaml)
 # A bootstrap above this, in bytes, is a slower cold start: look at its imports.
 MAX_BOOTSTRAP := 12000000
 
 TOOLS  := $(CURDIR)/.tools
 STAMPS := .tools/stamps
 VENV   := .tools/venv
-# Tests look for the DynamoDB emulator on PATH.
+# The SAM CLI sends nothing about anybody who runs it from here.
+export SAM_CLI_TELEMETRY := 0
+# Tests look for the DynamoDB emulator on PATH, `make deploy` for sam.
 export PATH := $(TOOLS)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
@@ -40,7 +40,7 @@ help: ## List the targets
 BUILDS := $(FUNCTIONS:%=build-%)
 
 .PHONY: build $(BUILDS)
-build: $(BUILDS) ## Build the four functions into build/ (GOARCH=amd64 for another machine)
+build: $(BUILDS) ## Build the functions into build/ (GOARCH=amd64 for another machine)
 
 $(BUILDS): out = $(or $(ARTIFACTS_DIR),build/$(@:build-%=%))
 $(BUILDS): folder = $(shell printf '%s' '$*' | tr '[:upper:]' '[:lower:]')
@@ -49,15 +49,58 @@ $(BUILDS): build-%Function:
 	CGO_ENABLED=0 GOOS=linux GOARCH=$(GOARCH) go build -tags lambda.norpc -trimpath -buildvcs=false \
 		-ldflags '-s -w -buildid=' -o '$(out)/bootstrap' ./functions/$(folder)
 
+# As deployed, so for arm64: what is in the bytes, module by module.
+.PHONY: sbom
+sbom: ## List the modules of the built functions, with sums and licences, in build/sbom.json (CycloneDX)
+	@$(MAKE) --no-print-directory GOARCH=arm64 ARTIFACTS_DIR= build
+	go run ./internal/artifacts/cmd build/sbom.json $(FUNCTIONS:%=build/%/bootstrap)
+
 .PHONY: run
 run: ## Start Evergrant on this machine with simulated providers
 	go run ./cmd/evergrant local
 
+# --- Deploy --------------------------------------------------------------------
+# ENV is dev, staging or prod, or another environment of samconfig.toml, which
+# says everything else. Nothing here answers a question of the SAM CLI for you.
+
+# With `make delete CONFIRM=evergrant-prod ENV=prod` a person has typed the name.
+STACK = $(shell sed -n '/^\[$(ENV)\./,/^\[/s/^stack_name = "\(.*\)"$$/\1/p' samconfig.toml | head -n 1)
+
+.PHONY: sam-ready
+sam-ready:
+	@command -v sam >/dev/null || { echo 'there is no AWS SAM CLI: run make tools, or install aws-sam-cli' >&2; exit 1; }
+	@test -n '$(STACK)' || { echo 'samconfig.toml has no environment $(ENV): use ENV=dev, staging or prod' >&2; exit 1; }
+
 .PHONY: deploy
-deploy: ## Build and deploy with the SAM CLI (ENV=dev, staging or prod)
-	@command -v sam >/dev/null || { echo 'make deploy needs the AWS SAM CLI: pip install aws-sam-cli' >&2; exit 1; }
+deploy: sam-ready ## Build and deploy: ENV=dev, staging or prod, which deploys what is committed and asks first
+	@test '$(ENV)' != prod || test -z "$$(git status --porcelain)" || { echo 'prod is deployed from a commit: commit or remove what git status shows' >&2; exit 1; }
 	sam build
-	sam deploy --config-env $(ENV)
+	sam deploy --config-env '$(ENV)'
+
+.PHONY: delete
+delete: sam-ready ## Delete the stack of ENV; tables of connections and their keys stay. For prod: CONFIRM=its name
+	@test '$(origin ENV)' != file || { echo 'say which: make delete ENV=dev' >&2; exit 1; }
+	@test '$(ENV)' != prod || test '$(CONFIRM)' = '$(STACK)' || { echo 'prod is not deleted by slip: make delete ENV=prod CONFIRM=$(STACK)' >&2; exit 1; }
+	sam delete --config-env '$(ENV)'
+
+.PHONY: logs
+logs: sam-ready ## Follow the logs of ENV, or of one FUNCTION=RefreshFunction of it
+	sam logs --config-env '$(ENV)' --tail $(if $(FUNCTION),--name '$(FUNCTION)')
+
+# Without ENV nothing is deployed and no Docker runs: the built function serves
+# the event in a deployment of its own, with an emulator, moto and the simulated
+# providers of the tests. With ENV it is the deployed function.
+.PHONY: invoke invoke-here invoke-deployed
+invoke: ## Serve EVENT=events/refresh.json by FUNCTION=RefreshFunction as built, here; with ENV=dev as deployed
+	@case ' $(FUNCTIONS) ' in *' $(or $(FUNCTION),?) '*) ;; *) echo 'say which: FUNCTION=, one of $(FUNCTIONS)' >&2; exit 1;; esac
+	@test -f '$(EVENT)' || { echo 'there is no file $(EVENT): say EVENT=, such as events/refresh.json' >&2; exit 1; }
+	@$(MAKE) --no-print-directory invoke-$(if $(filter file,$(origin ENV)),here,deployed)
+invoke-here:
+	@mkdir -p build
+	@go test -c -tags invoke -o build/invoke ./internal/lambdatest
+	@cd internal/lambdatest && INVOKE_FUNCTION='$(FUNCTION)' INVOKE_EVENT='$(abspath $(EVENT))' CI=true ../../build/invoke -test.run '^TestInvoke$$'
+invoke-deployed: sam-ready
+	sam remote invoke '$(FUNCTION)' --config-env '$(ENV)' --event-file '$(EVENT)'
 
 # --- Test ----------------------------------------------------------------------
 
@@ -119,9 +162,11 @@ million: ## Play a million connections in virtual time: none is late, an outage 
 	go test -count=1 -v -run 'Million|Model|FanOut' ./internal/capacity
 
 # --- Check ---------------------------------------------------------------------
+# Each target gets the tool that it needs, so that `make check` does all of it in
+# a clean clone.
 
 .PHONY: check
-check: check-format check-vet check-lint check-tidy check-template check-size ## Run everything else that CI runs
+check: check-format check-vet check-lint check-tidy check-template check-sam check-deployment check-artifacts check-size ## Run everything else that CI runs
 
 .PHONY: check-format
 check-format:
@@ -132,7 +177,7 @@ check-vet:
 	go vet ./...
 
 .PHONY: check-lint
-check-lint: tool-golangci-lint
+check-lint: $(STAMPS)/golangci-lint-$(GOLANGCI_LINT)
 	$(TOOLS)/bin/golangci-lint run ./...
 
 .PHONY: check-tidy
@@ -140,8 +185,31 @@ check-tidy:
 	go mod tidy -diff
 
 .PHONY: check-template
-check-template: tool-cfn-lint
-	$(VENV)/bin/cfn-lint --include-checks I --template template.yaml
+check-template: $(STAMPS)/sam
+	.tools/sam/bin/cfn-lint --include-checks I --template $(TEMPLATES)
+
+# As on the machine of somebody who has no AWS account. What SAM builds are the
+# bytes that make builds.
+NO_ACCOUNT := env -u AWS_PROFILE -u AWS_ACCESS_KEY_ID -u AWS_SECRET_ACCESS_KEY -u AWS_SESSION_TOKEN \
+	AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null AWS_EC2_METADATA_DISABLED=true AWS_DEFAULT_REGION=eu-central-1
+.PHONY: check-sam
+check-sam: $(STAMPS)/sam
+	@for t in $(TEMPLATES); do echo "sam validate --lint --template $$t"; $(NO_ACCOUNT) .tools/sam/bin/sam validate --lint --template "$$t" || exit 1; done
+	$(NO_ACCOUNT) .tools/sam/bin/sam build --build-dir .aws-sam/check
+	@$(MAKE) --no-print-directory GOARCH=arm64 ARTIFACTS_DIR= build
+	@for f in $(FUNCTIONS); do cmp ".aws-sam/check/$$f/bootstrap" "build/$$f/bootstrap" || exit 1; done
+
+# What CloudFormation would create, for each environment of samconfig.toml and for
+# all that can be asked for; the policy scan; the built functions with events/.
+.PHONY: check-deployment
+check-deployment: $(STAMPS)/sam $(STAMPS)/checkov $(STAMPS)/python $(STAMPS)/emulator-$(EMULATOR)
+	go test -count=1 -tags proof ./internal/deployment
+	go test ./internal/template ./internal/rules ./internal/dynamo
+	go test -run 'TestEveryEventIsServedByItsFunction|Setting' ./internal/lambdatest
+
+.PHONY: check-artifacts
+check-artifacts: $(STAMPS)/checkov sbom
+	go test -count=1 -tags proof ./internal/artifacts
 
 # Of the arm64 builds that are deployed, whatever this machine is.
 .PHONY: check-size
@@ -153,31 +221,31 @@ check-size:
 		test $$size -lt $(MAX_BOOTSTRAP) || { echo "$$f is too large: see what it imports with go list -deps" >&2; exit 1; }; \
 	done
 
-.PHONY: tool-golangci-lint tool-cfn-lint
-tool-golangci-lint:
-	@test -e $(STAMPS)/golangci-lint-$(GOLANGCI_LINT) || { echo 'golangci-lint $(GOLANGCI_LINT) is not there: run make tools' >&2; exit 1; }
-tool-cfn-lint:
-	@test -e $(STAMPS)/python-$(PYTHON) || { echo 'cfn-lint $(CFN_LINT) is not there: run make tools' >&2; exit 1; }
-
 # --- Tools ---------------------------------------------------------------------
 
-# A stamp bears its version, so that a new pin installs and an old one does not.
-PYTHON := $(CFN_LINT)-$(MOTO)-$(BOTO3)-$(PYJWT)
+# A stamp bears its version, or is older than its lock file, so that a new pin
+# installs and an old one does not.
 EMULATOR := $(DYNOXIDE)-$(DYNALITE)
 
 .PHONY: tools
-tools: $(STAMPS)/golangci-lint-$(GOLANGCI_LINT) $(STAMPS)/python-$(PYTHON) $(STAMPS)/emulator-$(EMULATOR) $(STAMPS)/oidc-provider $(STAMPS)/recipes ## Install the pinned tools into .tools/ (make -j3 tools is quicker)
+tools: $(STAMPS)/golangci-lint-$(GOLANGCI_LINT) $(STAMPS)/sam $(STAMPS)/checkov $(STAMPS)/python $(STAMPS)/emulator-$(EMULATOR) $(STAMPS)/oidc-provider $(STAMPS)/recipes ## Install the pinned tools into .tools/ (make -j4 tools is quicker)
 
 $(STAMPS)/golangci-lint-$(GOLANGCI_LINT):
 	GOBIN='$(TOOLS)/bin' go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT)
 	@mkdir -p $(STAMPS) && touch $@
 
-# moto stands for Secrets Manager in tests, never for DynamoDB: its conditional
-# writes let two winners through. boto3 and PyJWT are what the recipes use.
-$(STAMPS)/python-$(PYTHON):
-	python3 -m venv --clear $(VENV)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check \
-		cfn-lint==$(CFN_LINT) 'moto[server]==$(MOTO)' boto3==$(BOTO3) pyjwt==$(PYJWT)
+# Three environments, since their tools want different versions of the same
+# libraries. moto stands for Secrets Manager in tests, never for DynamoDB: its
+# conditional writes let two winners through. boto3 and PyJWT are what the recipes use.
+$(STAMPS)/python: packages = 'moto[server]' boto3 pyjwt
+$(STAMPS)/sam: packages = aws-sam-cli cfn-lint
+$(STAMPS)/checkov: packages = checkov
+$(STAMPS)/python: venv = $(VENV)
+$(STAMPS)/sam $(STAMPS)/checkov: venv = .tools/$(@F)
+$(STAMPS)/python $(STAMPS)/sam $(STAMPS)/checkov: $(STAMPS)/%: .ci/%.txt
+	python3 -m venv --clear $(venv)
+	$(venv)/bin/pip install --quiet --disable-pip-version-check --constraint $< $(packages)
+	@test $* != sam || { mkdir -p '$(TOOLS)/bin' && ln -sf ../sam/bin/sam '$(TOOLS)/bin/sam'; }
 	@mkdir -p $(STAMPS) && touch $@
 
 # dynoxide is the faithful emulator; dynalite stands in where Rust cannot be had.
@@ -186,12 +254,13 @@ $(STAMPS)/emulator-$(EMULATOR):
 	@if command -v cargo >/dev/null && cargo install --quiet --locked dynoxide-rs --version $(DYNOXIDE) \
 			--no-default-features --features native-sqlite,http-server,cli --root '$(TOOLS)'; then \
 		echo 'DynamoDB emulator: dynoxide $(DYNOXIDE)'; \
-	else \
+	elif command -v npm >/dev/null; then \
 		npm install --silent --no-save --prefix '$(TOOLS)' dynalite@$(DYNALITE) && \
 		ln -sf ../node_modules/.bin/dynalite '$(TOOLS)/bin/dynalite' && \
 		echo 'DynamoDB emulator: dynalite $(DYNALITE), since cargo did not make dynoxide'; \
-	fi
-	@touch $@
+	else \
+		echo 'the DynamoDB emulator is left out, and tests that need it are skipped, since there is neither cargo nor npm'; exit 0; \
+	fi && touch $@
 
 # What tests run on Node: an authorization server that nobody here wrote, for
 # internal/peers, and the libraries of the recipes, for internal/recipes. A lock
