@@ -10,6 +10,10 @@
 // time, and what they issue outlives every test; the clock on our side is moved.
 // Between the two stands a wire that loses what a test tells it to lose.
 //
+// The cases in which the OpenID Foundation's conformance suite plays a server
+// against a client are a table, clientCases: both handlers, as a browser meets
+// them, at oidc-provider and at the simulator.
+//
 // The simulator plays more kinds of misbehaviour than these servers have; its
 // strictness is worth as much as these tests say that it is real. For another
 // server, add its set-up to testdata/ and a peer to peers_test.go.

@@ -9,7 +9,8 @@ import (
 )
 
 const (
-	redirectURI = "https://connect.example.com/callback/peer"
+	publicURL   = "https://connect.example.com"
+	redirectURI = publicURL + "/callback/whiplash" // a route that there is, for any server
 
 	// Characters that Basic authentication has to carry form-encoded (RFC 6749
 	// section 2.3.1), and a form as well.

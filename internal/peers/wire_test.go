@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -17,8 +18,42 @@ type wire struct {
 	to string // the URL of the server
 
 	mu     sync.Mutex
-	faults []fault  // for the next refreshes, in order
-	sent   []string // the refresh tokens of all refreshes, in order
+	faults []fault             // for the next refreshes, in order
+	sent   []string            // the refresh tokens of all refreshes, in order
+	all    []seen              // all requests, in order
+	edit   func(answer) answer // of the token endpoint; nil: as they are
+}
+
+// A seen request is one that has passed.
+type seen struct {
+	path          string
+	authorization string
+	form          url.Values
+}
+
+// edits sets what becomes of the answers of the token endpoint from now on.
+func (w *wire) edits(edit func(answer) answer) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.edit = edit
+}
+
+// requests returns the requests to a path that have passed.
+func (w *wire) requests(path string) []seen {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(w.all), func(s seen) bool { return s.path != path })
+}
+
+// note keeps a request, and returns what becomes of its answer.
+func (w *wire) note(r *http.Request, form url.Values) func(answer) answer {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.all = append(w.all, seen{r.URL.Path, r.Header.Get("Authorization"), form})
+	if w.edit == nil || form.Get("grant_type") == "" {
+		return func(a answer) answer { return a }
+	}
+	return w.edit
 }
 
 // A fault is what happens to one refresh. It may let the request through, and
@@ -72,8 +107,9 @@ func (w *wire) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
-	through := func() answer { return w.forward(r, string(body)) }
 	form, _ := url.ParseQuery(string(body))
+	edit := w.note(r, form)
+	through := func() answer { return edit(w.forward(r, string(body))) }
 	if form.Get("grant_type") == "refresh_token" {
 		if f := w.next(form.Get("refresh_token")); f != nil {
 			f(rw, r, through)

@@ -22,6 +22,8 @@ import (
 	"github.com/evergrant/evergrant/internal/seal"
 )
 
+const sealKey = "0123456789abcdef0123456789abcdef"
+
 // A world is one person at one peer: our side with its store and its clock, the
 // wire, and the server, which others use at the same time.
 type world struct {
@@ -60,7 +62,7 @@ func open(t testing.TB, p peer) *world {
 	start()
 	s, err := p.open()
 	s = need(t, s, err)
-	keys, err := seal.ParseKeys([]byte(`{"current":"k1","k1":"0123456789abcdef0123456789abcdef"}`))
+	keys, err := seal.ParseKeys([]byte(`{"current":"k1","k1":"` + sealKey + `"}`))
 	if err != nil {
 		t.Fatalf("ParseKeys: %v", err)
 	}
