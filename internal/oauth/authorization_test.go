@@ -209,6 +209,31 @@ func TestCheckParams(t *testing.T) {
 	}
 }
 
+// A pattern holds for the whole of a value, to the letter: nothing that a host
+// or a query could be escaped by is a part of it, in whatever spelling.
+func TestNoValueEscapesItsPattern(t *testing.T) {
+	for name, pattern := range map[string]string{
+		"a word": `[a-z0-9-]{1,63}`, "a word in anchors": `^[a-z0-9-]{1,63}$`, "words, line by line": `(?m)^[a-z0-9-]{1,63}$`,
+		"alternatives": `[a-z0-9-]{1,63}|eu|us`, "whatever the case": `(?i)[A-Z0-9-]{1,63}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := Client{Provider: providers.Provider{Name: "Acme", Fields: []providers.Field{{Name: "shop", Pattern: pattern, Param: "shop"}}}}
+			if err := c.CheckParams(map[string]string{"shop": "acme-7"}); err != nil {
+				t.Errorf("acme-7: %v", err)
+			}
+			for _, v := range []string{
+				"evil.example#", "evil.example/", "evil.example?", "a@evil.example", "a:b@evil.example", `evil.example\`, "a%2fb", "a%2eb", "a%00", "a%0d%0aX: y", "a:443", "a.", ".a", "a..b",
+				"acme\n", "\nacme", "acme\nevil", "acme\r\nX: y", "acme\x00", "acme\u2028", "acme\u0085", "acme ", "\tacme", "", "{client_secret}",
+				"acme\u3002example", "acme\uff0eexample", "acme\uff61example", "\uff41cme", "\u0430cme", "acm\u0435", "acme\u200b", "acme\u202e", "\xff", "acme&redirect_uri=x", strings.Repeat("a", 300),
+			} {
+				if err := c.CheckParams(map[string]string{"shop": v}); err == nil {
+					t.Errorf("%q is taken", v)
+				}
+			}
+		})
+	}
+}
+
 // mustName fails unless err names all of names and nothing of a value; without
 // names it must be nil.
 func mustName(t *testing.T, err error, names []string) {

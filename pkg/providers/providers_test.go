@@ -75,6 +75,11 @@ func checkShape(t *testing.T, p Provider) {
 		if _, err := regexp.Compile(f.Pattern); err != nil || f.Pattern == "" || f.Name == "" {
 			t.Errorf("field %q: pattern %q: %v", f.Name, f.Pattern, err)
 		}
+		for _, r := range "\x00\n\r\t #%&/:;?@\\\u017f\u0430\u2028\u212a\u3002\uff0e" { // two are letters to (?i)
+			if regexp.MustCompile(`\A(?:` + f.Pattern + `)\z`).MatchString("a" + string(r)) {
+				t.Errorf("field %q: pattern %q takes %q", f.Name, f.Pattern, r)
+			}
+		}
 	}
 	for code, means := range p.ErrorCodes {
 		if !slices.Contains([]string{"invalid_grant", "invalid_client", "invalid_request", "invalid_scope", "unauthorized_client", "unsupported_grant_type"}, means) {
@@ -95,6 +100,11 @@ func checkEndpoints(t *testing.T, environment string, e Endpoints) {
 		}
 		if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.Fragment != "" || regexp.MustCompile(`[^:]//`).MatchString(raw) {
 			t.Errorf("%s: %q is not a clean https URL", environment, raw)
+		}
+		// What a ticket says becomes a parameter and never a part of a host, so
+		// that there is no pattern to escape from.
+		if !regexp.MustCompile(`^[a-z0-9-]+(\.[a-z0-9-]+)*\.[a-z]{2,}$`).MatchString(u.Host) {
+			t.Errorf("%s: the host of %q is not the name of one", environment, raw)
 		}
 	}
 }
