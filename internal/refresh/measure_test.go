@@ -162,7 +162,9 @@ func TestARefreshThatCannotBeBegunHasFailed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWatch(t)
 		w.connectMany(t, 20)
-		w.store.OnWrite = func(op string, _ any) (bool, error) { return op != "Claim", map[bool]error{true: errAway}[op == "Claim"] }
+		w.store.OnWrite = func(op string, _ any) (bool, error) {
+			return op != "Claim", map[bool]error{true: errAway}[op == "Claim"]
+		}
 		w.sweep(t)
 		if got, want := w.values(t), map[string]float64{"OldestDueSeconds": 0, "Refreshes acme failed": 20, "FailedPercent": 100}; !maps.Equal(got, want) {
 			t.Errorf("%v, want %v", got, want)

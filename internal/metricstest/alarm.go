@@ -1,0 +1,184 @@
+package metricstest
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// An Alarm is one of CloudWatch, with as much as the alarms on our own metrics
+// need: one metric, or the sum of several in which what is missing is 0.
+type Alarm struct {
+	stats       []stat
+	filled      bool // what is missing is 0
+	below       bool // it breaches below Threshold, not above
+	threshold   float64
+	period      time.Duration
+	of, breach  int // of so many periods, so many must breach
+	missingRing bool
+}
+
+// A stat is a statistic of one metric.
+type stat struct {
+	namespace, metric, statistic string
+	dimensions                   map[string]string
+}
+
+// Namespace returns that of the alarm's metrics.
+func (a Alarm) Namespace() string { return a.stats[0].namespace }
+
+// sum is the one expression that is understood.
+var sum = regexp.MustCompile(`^SUM\(\[(FILL\(\w+, 0\)(, )?)+\]\)$`)
+
+// ParseAlarm reads the properties of an AWS::CloudWatch::Alarm, with intrinsic
+// functions as package template returns them. A dimension whose value is a Ref
+// has the logical ID that this names.
+func ParseAlarm(properties map[string]any) (Alarm, error) {
+	a := Alarm{
+		threshold: number(properties["Threshold"]), period: seconds(properties["Period"]),
+		of: int(number(properties["EvaluationPeriods"])), breach: int(number(properties["DatapointsToAlarm"])),
+		below: properties["ComparisonOperator"] == "LessThanThreshold", missingRing: properties["TreatMissingData"] == "breaching",
+	}
+	if a.breach == 0 {
+		a.breach = a.of
+	}
+	if !a.below && properties["ComparisonOperator"] != "GreaterThanThreshold" {
+		return a, fmt.Errorf("comparison %v", properties["ComparisonOperator"])
+	}
+	metrics, several := properties["Metrics"].([]any)
+	if !several {
+		return a, a.add(properties, properties["Statistic"])
+	}
+	a.filled = true
+	for _, entry := range metrics {
+		m, _ := entry.(map[string]any)
+		of, ok := m["MetricStat"].(map[string]any)
+		if !ok {
+			if text, _ := m["Expression"].(string); !sum.MatchString(text) || strings.Count(text, "FILL") != len(metrics)-1 {
+				return a, fmt.Errorf("expression %v", m["Expression"])
+			}
+			continue
+		}
+		metric, _ := of["Metric"].(map[string]any)
+		a.period = seconds(of["Period"])
+		if err := a.add(metric, of["Stat"]); err != nil {
+			return a, err
+		}
+	}
+	return a, nil
+}
+
+// add adds a statistic of a metric to a.
+func (a *Alarm) add(metric map[string]any, statistic any) error {
+	s := stat{dimensions: map[string]string{}}
+	s.namespace, _ = metric["Namespace"].(string)
+	s.metric, _ = metric["MetricName"].(string)
+	s.statistic, _ = statistic.(string)
+	dimensions, _ := metric["Dimensions"].([]any)
+	for _, entry := range dimensions {
+		d, _ := entry.(map[string]any)
+		name, _ := d["Name"].(string)
+		switch v := d["Value"].(type) {
+		case string:
+			s.dimensions[name] = v
+		case map[string]any:
+			s.dimensions[name], _ = v["Ref"].(string)
+		}
+	}
+	a.stats = append(a.stats, s)
+	if s.metric == "" || s.namespace == "" || a.period < time.Minute || a.of == 0 {
+		return fmt.Errorf("it lacks a metric, a namespace, a period or a number of them: %+v", a)
+	}
+	return nil
+}
+
+// Rings reports whether a goes off anywhere between from and to, by points and
+// nothing else.
+func (a Alarm) Rings(points []Point, from, to time.Time) bool {
+	var breaches []bool
+	for at := from.Truncate(a.period); !at.Add(a.period).After(to); at = at.Add(a.period) {
+		breaches = append(breaches, a.breaches(points, at))
+		last := breaches[max(len(breaches)-a.of, 0):]
+		n := 0
+		for _, b := range last {
+			if b {
+				n++
+			}
+		}
+		if n >= a.breach {
+			return true
+		}
+	}
+	return false
+}
+
+// breaches reports whether the period that begins at a time breaches.
+func (a Alarm) breaches(points []Point, at time.Time) bool {
+	total, known := 0.0, a.filled
+	for _, s := range a.stats {
+		var values []float64
+		for _, p := range points {
+			in := !p.At.Before(at) && p.At.Before(at.Add(a.period))
+			if in && p.Namespace == s.namespace && p.Metric == s.metric && same(p.Dimensions, s.dimensions) {
+				values = append(values, p.Value)
+			}
+		}
+		if len(values) > 0 {
+			total, known = total+s.of(values), true
+		}
+	}
+	if !known {
+		return a.missingRing
+	}
+	if a.below {
+		return total < a.threshold
+	}
+	return total > a.threshold
+}
+
+// same reports whether two metrics have the same dimensions, and so are one.
+func same(a, b map[string]string) bool {
+	for name := range a {
+		if a[name] != b[name] {
+			return false
+		}
+	}
+	return len(a) == len(b)
+}
+
+// of returns the statistic of values, of which there is one at least.
+func (s stat) of(values []float64) float64 {
+	switch s.statistic {
+	case "Sum":
+		total := 0.0
+		for _, v := range values {
+			total += v
+		}
+		return total
+	case "SampleCount":
+		return float64(len(values))
+	case "Minimum":
+		return slices.Min(values)
+	default:
+		return slices.Max(values)
+	}
+}
+
+// number returns a number of the template, 0 where there is none.
+func number(v any) float64 {
+	switch n := v.(type) {
+	case int64:
+		return float64(n)
+	case uint64:
+		return float64(n)
+	case float64:
+		return n
+	case int:
+		return float64(n)
+	}
+	return 0
+}
+
+func seconds(v any) time.Duration { return time.Duration(number(v)) * time.Second }
