@@ -3,8 +3,6 @@ package authorize
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
 	"log/slog"
 	"maps"
@@ -222,26 +220,15 @@ func (w *world) keeps(ev events.APIGatewayV2HTTPRequest, resp web.Response) {
 			secrets["state"], secrets["verifier"], secrets["ticket ID"] = ar.State, ar.Verifier.Reveal(), ar.TicketID
 		}
 	}
+	var known canary.Watch
 	for what, secret := range secrets {
-		for form, text := range forms(secret) {
-			if strings.Contains(w.printed.String(), text) {
-				w.t.Errorf("the log shows the %s, %s: %s", what, form, w.printed.String())
-			}
-			if strings.Contains(resp.Body, text) {
-				w.t.Errorf("the page shows the %s, %s", what, form)
-			}
-		}
+		known.Guard(what, secret)
 	}
-}
-
-// forms returns how s looks in print, however it is written; none for "".
-func forms(s string) map[string]string {
-	if s == "" {
-		return nil
+	for _, f := range known.FindInLog(w.printed.String()) {
+		w.t.Errorf("the log shows the %s", f)
 	}
-	return map[string]string{
-		"raw": s, "base64": base64.RawStdEncoding.EncodeToString([]byte(s)), "base64url": base64.RawURLEncoding.EncodeToString([]byte(s)),
-		"hex": hex.EncodeToString([]byte(s)), "upper-case hex": strings.ToUpper(hex.EncodeToString([]byte(s))), "URL-encoded": url.QueryEscape(s),
+	for _, f := range known.FindInAnswer(canary.Answer{Status: resp.StatusCode, Header: resp.Headers, Cookies: resp.Cookies, Body: resp.Body}) {
+		w.t.Errorf("the answer shows the %s", f)
 	}
 }
 

@@ -75,12 +75,10 @@ func (w *world) complete(handle string, k connection.Key) connections.Response {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	for what, secret := range w.secrets(w.callback(flow{}, nil)) {
-		for form, text := range forms(secret) {
-			if strings.Contains(w.printed.String(), text) || strings.Contains(string(answer), text) {
-				w.t.Errorf("log or answer show the %s, %s", what, form)
-			}
-		}
+	known := w.known(w.callback(flow{}, nil))
+	known.Guard("handle", handle)
+	for _, f := range append(known.FindInLog(w.printed.String()), known.Find(string(answer))...) {
+		w.t.Errorf("log or answer show the %s", f)
 	}
 	return resp
 }
