@@ -73,7 +73,7 @@ func Load(f Function, getenv func(string) string) (Settings, error) {
 			return Settings{}, fmt.Errorf("setting %s %w", name, err)
 		}
 	}
-	if f == Authorize && s.ConnectSecret == "" && !s.AllowUnsignedConnect {
+	if s.ConnectSecret == "" && (f == Events || f == Authorize && !s.AllowUnsignedConnect) {
 		return Settings{}, errors.New("setting CONNECT_SECRET is missing: it is the name of the secret with the keys that sign connect tickets")
 	}
 	return s, nil

@@ -68,7 +68,7 @@ func TestDefaults(t *testing.T) {
 		{Callback, map[string]string{"SEAL_SECRET": "seal", "CONNECTIONS_TABLE": "c", "STATE_TABLE": "s"}, Settings{ProviderSecrets: "evergrant/providers/", SealSecret: "seal", ConnectionsTable: "c", StateTable: "s", RescueSecrets: "evergrant/rescue/", DueShards: 4}},
 		{Refresh, map[string]string{"SEAL_SECRET": "seal", "CONNECTIONS_TABLE": "c", "STATE_TABLE": "s"}, Settings{ProviderSecrets: "evergrant/providers/", SealSecret: "seal", ConnectionsTable: "c", StateTable: "s", RescueSecrets: "evergrant/rescue/", DueShards: 4, RefreshConcurrency: 128}},
 		{Connections, map[string]string{"SEAL_SECRET": "seal", "CONNECTIONS_TABLE": "c", "STATE_TABLE": "s"}, Settings{ProviderSecrets: "evergrant/providers/", SealSecret: "seal", ConnectionsTable: "c", StateTable: "s", RescueSecrets: "evergrant/rescue/", DueShards: 4}},
-		{Events, map[string]string{"EVENT_BUS": "default"}, Settings{EventBus: "default"}},
+		{Events, map[string]string{"EVENT_BUS": "default", "CONNECT_SECRET": "connect"}, Settings{EventBus: "default", ConnectSecret: "connect"}},
 	}
 	for _, tt := range tests {
 		if got, err := load(tt.f, tt.env); err != nil || !reflect.DeepEqual(got, tt.want) {
@@ -88,7 +88,7 @@ func TestAMissingSettingStopsTheStart(t *testing.T) {
 		Callback:    {"SEAL_SECRET", "CONNECTIONS_TABLE", "STATE_TABLE"},
 		Refresh:     {"SEAL_SECRET", "CONNECTIONS_TABLE", "STATE_TABLE"},
 		Connections: {"SEAL_SECRET", "CONNECTIONS_TABLE", "STATE_TABLE"},
-		Events:      {"EVENT_BUS"},
+		Events:      {"EVENT_BUS", "CONNECT_SECRET"},
 	}
 	for _, f := range functions {
 		for _, name := range f.Names() {
