@@ -53,6 +53,7 @@ func newBrowser(t *testing.T) browser {
 		chromedp.Flag("no-sandbox", true), chromedp.Flag("disable-gpu", true), chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("disable-sync", true), chromedp.Flag("disable-dev-shm-usage", true), chromedp.WindowSize(1280, 900),
+		chromedp.Flag("disable-features", "BackForwardCache"), // chromedp cannot see a page that comes back out of it
 	)
 	t.Cleanup(cancel)
 	ctx, cancel := chromedp.NewContext(allocator)
@@ -200,12 +201,18 @@ func (b tab) decide(provider, decision string) {
 		b.click("#deny")
 		return
 	}
+	b.logIn()
+	if provider != "whcc" {
+		b.click("#" + decision)
+	}
+}
+
+// logIn logs in at the provider if it asks for that.
+func (b tab) logIn() {
+	b.t.Helper()
 	if read(b, "look for login", chromedp.Evaluate[bool](`document.getElementById("username") !== null`)) {
 		b.do("log in", chromedp.SendKeys(chromedp.CSS("#username"), "ada"), chromedp.SendKeys(chromedp.CSS("#password"), "any"))
 		b.click("#login")
-	}
-	if provider != "whcc" {
-		b.click("#" + decision)
 	}
 }
 

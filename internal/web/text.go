@@ -130,7 +130,7 @@ const (
 	goOnLabel       = "Go on"
 	backLabel       = "Go back to {host}"
 	providerLabel   = "Provider"
-	connectionLabel = "Connection ID"
+	connectionLabel = "Connection"
 	hostLabel       = "Application"
 	helpText        = "If you ask for help, name this reference."
 	referenceLabel  = "Reference: "
