@@ -110,6 +110,7 @@ type output struct {
 	Connections []json.RawMessage   `json:"connections,omitzero"`
 	Cursor      string              `json:"cursor,omitempty"`
 	Reseal      *connections.Reseal `json:"reseal,omitempty"`
+	Provider    *connections.Held   `json:"provider,omitempty"`
 	Error       *connections.Error  `json:"error,omitempty"`
 }
 
@@ -125,7 +126,7 @@ func call(ctx context.Context, p plane, input map[string]any) (output, error) {
 		return output{}, err
 	}
 	var out output
-	if err := json.Unmarshal(answer, &out); err != nil || (out.Connection == nil && out.Connections == nil && out.Reseal == nil && out.Error == nil) {
+	if err := json.Unmarshal(answer, &out); err != nil || (out.Connection == nil && out.Connections == nil && out.Reseal == nil && out.Provider == nil && out.Error == nil) {
 		return output{}, errors.New("the answer is not one of Evergrant's control plane: look at --url or --function")
 	}
 	if out.Error != nil {

@@ -15,6 +15,7 @@ type breaker struct {
 	OpenUntil seconds `json:"open_until,omitempty"`
 	Opened    int     `json:"opened,omitempty"`
 	Reason    string  `json:"reason,omitempty"`
+	HeldSince seconds `json:"held_since,omitempty"`
 	Hour      window  `json:"hour,omitzero"`
 	Recent    window  `json:"recent,omitzero"`
 }
@@ -40,7 +41,7 @@ type outcomes struct {
 
 func (b breaker) breaker() connection.Breaker {
 	return connection.Breaker{
-		OpenUntil: b.OpenUntil.time(), Opened: b.Opened, Reason: b.Reason,
+		OpenUntil: b.OpenUntil.time(), Opened: b.Opened, Reason: b.Reason, HeldSince: b.HeldSince.time(),
 		Hour: b.Hour.window(), Recent: b.Recent.window(),
 	}
 }
@@ -62,10 +63,18 @@ func (s *Store) GetBreaker(ctx context.Context, provider string) (b connection.B
 	return b, nil
 }
 
-// SetBreaker writes the OpenUntil, Opened and Reason of b; the counts stay.
+// SetBreaker writes the OpenUntil, Opened and Reason of b; the rest stays.
 func (s *Store) SetBreaker(ctx context.Context, provider string, b connection.Breaker) error {
 	return s.changeState(ctx, "set the breaker of "+provider, providerID(provider), func(row *stateRow) error {
 		row.Breaker.OpenUntil, row.Breaker.Opened, row.Breaker.Reason = secondsOf(b.OpenUntil), b.Opened, b.Reason
+		return nil
+	})
+}
+
+// Hold writes since when a person holds a provider, zero to release it.
+func (s *Store) Hold(ctx context.Context, provider string, since time.Time) error {
+	return s.changeState(ctx, "hold "+provider, providerID(provider), func(row *stateRow) error {
+		row.Breaker.HeldSince = secondsOf(since)
 		return nil
 	})
 }

@@ -15,6 +15,7 @@ type Breaker struct {
 	OpenUntil time.Time // no refresh before; zero once the provider has answered since
 	Opened    int       // for how many outages in a row; 0 after an answer
 	Reason    string    // why it opened: Outage, RateLimit or Misconfiguration
+	HeldSince time.Time // a person holds the provider, whatever it answers; zero: nobody does
 	InARow    int       // failures in a row that are not opened for at once, in this run: stores do not keep it
 
 	Hour   Window // of an hour: what a small deployment sees of an incident
@@ -65,7 +66,7 @@ const (
 )
 
 // Open reports whether no refresh may begin at now.
-func (b Breaker) Open(now time.Time) bool { return now.Before(b.OpenUntil) }
+func (b Breaker) Open(now time.Time) bool { return !b.HeldSince.IsZero() || now.Before(b.OpenUntil) }
 
 // HalfOpen reports whether b was open before now, and the provider has not
 // answered since: one refresh at a time finds out how it is.

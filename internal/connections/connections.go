@@ -45,10 +45,11 @@ type Requests interface {
 	completion.Requests
 }
 
-// Breakers tells how a provider fares. See the conformance suite for the
-// promises.
+// Breakers tells how a provider fares, and holds it. See the conformance suite
+// for the promises.
 type Breakers interface {
 	GetBreaker(ctx context.Context, provider string) (connection.Breaker, error)
+	Hold(ctx context.Context, provider string, since time.Time) error
 }
 
 // Secrets is what the control plane needs of the secret store.
@@ -108,12 +109,13 @@ type Request struct {
 }
 
 // A Response is the output: one connection, or a page of them, or what became of
-// one, or an error; of complete also where the browser is to go then.
+// one, or a provider, or an error; of complete also where the browser is to go then.
 type Response struct {
 	Connection  *View   `json:"connection,omitempty"`
 	Connections []View  `json:"connections,omitzero"`
 	Cursor      string  `json:"cursor,omitempty"`
 	Reseal      *Reseal `json:"reseal,omitempty"`
+	Provider    *Held   `json:"provider,omitempty"`
 	Error       *Error  `json:"error,omitempty"`
 	ReturnTo    string  `json:"return_to,omitempty"`
 }
@@ -159,6 +161,8 @@ func (h *Handler) serve(ctx context.Context, req Request) (Response, error) {
 		return h.list(ctx, req)
 	case "reseal":
 		return h.reseal(ctx, req)
+	case "hold", "release":
+		return h.hold(ctx, req)
 	}
 	actions := map[string]func(context.Context, connection.Key, Request) (connection.Connection, error){
 		"get":        h.get,
@@ -169,13 +173,13 @@ func (h *Handler) serve(ctx context.Context, req Request) (Response, error) {
 	}
 	act, ok := actions[req.Action]
 	if !ok && req.Action != "complete" {
-		return Response{}, invalid("action must be complete, get, list, refresh, disconnect, issue, import or reseal")
+		return Response{}, invalid("action must be complete, get, list, refresh, disconnect, issue, import, reseal, hold or release")
 	}
 	if !connection.ValidID(req.ConnectionID) {
 		return Response{}, invalid("connection_id must be 1 to 256 of A-Z a-z 0-9 . _ : @ / -")
 	}
 	if _, ok := providers.Find(req.Provider); !ok {
-		return Response{}, &Error{Type: "unknown_provider", Detail: "provider is not one that Evergrant knows: see `evergrant providers`"}
+		return Response{}, errUnknownProvider
 	}
 	k := connection.Key{ConnectionID: req.ConnectionID, Provider: req.Provider}
 	if req.Action == "complete" {
@@ -282,6 +286,8 @@ type toldError struct{ error }
 
 // Unwrap returns the error itself.
 func (e *toldError) Unwrap() error { return e.error }
+
+var errUnknownProvider = &Error{Type: "unknown_provider", Detail: "provider is not one that Evergrant knows: see `evergrant providers`"}
 
 // invalid returns the error of a request that the caller must change.
 func invalid(detail string) *Error { return &Error{Type: "invalid_request", Detail: detail} }

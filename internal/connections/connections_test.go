@@ -425,6 +425,8 @@ func (unreadable) GetBreaker(context.Context, string) (connection.Breaker, error
 	return connection.Breaker{}, errors.New("out of reach")
 }
 
+func (unreadable) Hold(context.Context, string, time.Time) error { return errors.New("out of reach") }
+
 // The refresh logs its own failure: once is enough.
 func TestAFailedRefreshIsLoggedOnce(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fixture) {

@@ -54,7 +54,7 @@ func (h *Handler) refresh(ctx context.Context, k connection.Key, req Request) (c
 		return connection.Connection{}, &Error{Type: "not_refreshable", Detail: "the provider gave nothing to refresh this connection with: connect again when its token ends"}
 	}
 	if h.pausing(ctx, c, req) {
-		return connection.Connection{}, &Error{Type: "provider_unavailable", Detail: "the last refreshes of this connection or at this provider failed and the next one is due later: try again then"}
+		return connection.Connection{}, &Error{Type: "provider_unavailable", Detail: "the last refreshes of this connection or at this provider failed and the next one is due later, or an operator holds the provider: try again then"}
 	}
 	if err := h.Renew(ctx, k, c.StoredFence); err != nil {
 		return connection.Connection{}, &toldError{fmt.Errorf("refresh: %w", err)}

@@ -133,8 +133,12 @@ type Providers interface {
 	// nothing is.
 	GetBreaker(ctx context.Context, provider string) (connection.Breaker, error)
 
-	// SetBreaker writes the OpenUntil, Opened and Reason of b; the counts stay.
+	// SetBreaker writes the OpenUntil, Opened and Reason of b; the rest stays.
 	SetBreaker(ctx context.Context, provider string, b connection.Breaker) error
+
+	// Hold writes the HeldSince of a provider's breaker, zero to release it; the
+	// rest stays.
+	Hold(ctx context.Context, provider string, since time.Time) error
 
 	// CountRefreshes adds o to the counts of a provider as Breaker.Count does,
 	// and returns the breaker as it is then. A call whose answer was lost may

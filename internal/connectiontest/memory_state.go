@@ -135,6 +135,17 @@ func (m *Memory) SetBreaker(ctx context.Context, provider string, b connection.B
 	return err
 }
 
+// Hold implements Providers.
+func (m *Memory) Hold(ctx context.Context, provider string, since time.Time) error {
+	_, err := write(ctx, m, "Hold", provider, func() (none struct{}, err error) {
+		b := m.breakers[provider]
+		b.HeldSince = second(since)
+		m.breakers[provider] = b
+		return none, nil
+	})
+	return err
+}
+
 // CountRefreshes implements Providers.
 func (m *Memory) CountRefreshes(ctx context.Context, provider string, o connection.Outcomes, now time.Time) (connection.Breaker, error) {
 	return write(ctx, m, "CountRefreshes", provider, func() (connection.Breaker, error) {

@@ -15,6 +15,7 @@ var providers = []promise{
 	{"of a provider that nobody wrote of nothing is known", testBreakerOfNothing},
 	{"a breaker comes back as it was set", testSetBreaker},
 	{"a breaker that is set leaves the counts", testSetBreakerKeepsCounts},
+	{"whoever holds a provider holds it, until it is released", testHold},
 	{"refreshes are counted as the breaker counts them", testCountRefreshes},
 	{"no count is lost to 25 at once", testCountsAreNotLost},
 	{"no count is lost where clocks are not agreed on the hour", testCountsOfUnequalClocks},
@@ -71,6 +72,26 @@ func testSetBreakerKeepsCounts(t *testing.T, s Store) {
 	knows(t, s, "whatnot", want)
 	ok(t, "SetBreaker", s.SetBreaker(t.Context(), "whatnot", connection.Breaker{}))
 	want.OpenUntil, want.Opened, want.Reason = time.Time{}, 0, ""
+	knows(t, s, "whatnot", want)
+}
+
+func testHold(t *testing.T, s Store) {
+	const bit = 999 * time.Millisecond
+	want := counted(t, s, "whatnot", connection.Outcomes{Refreshes: 4, InvalidGrants: 1}, noon)
+	for range 2 {
+		ok(t, "Hold", s.Hold(t.Context(), "whatnot", noon.Add(bit)))
+		want.HeldSince = noon
+		knows(t, s, "whatnot", want)
+	}
+	ok(t, "SetBreaker", s.SetBreaker(t.Context(), "whatnot", connection.Breaker{OpenUntil: later, Opened: 1, Reason: "outage"}))
+	want.OpenUntil, want.Opened, want.Reason = later, 1, "outage"
+	knows(t, s, "whatnot", want)
+	if want = counted(t, s, "whatnot", connection.Outcomes{Refreshes: 1}, noon); !want.Open(later.Add(time.Hour)) {
+		t.Errorf("a count releases it: %+v", want)
+	}
+	knows(t, s, "whisk", connection.Breaker{})
+	ok(t, "Hold", s.Hold(t.Context(), "whatnot", time.Time{}))
+	want.HeldSince = time.Time{}
 	knows(t, s, "whatnot", want)
 }
 

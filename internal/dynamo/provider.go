@@ -29,12 +29,18 @@ func (s *Store) GetBreaker(ctx context.Context, provider string) (connection.Bre
 	return readBreaker(provider, out.Item)
 }
 
-// SetBreaker writes the OpenUntil, Opened and Reason of b; the counts stay.
+// SetBreaker writes the OpenUntil, Opened and Reason of b; the rest stays.
 func (s *Store) SetBreaker(ctx context.Context, provider string, b connection.Breaker) error {
 	update, values := expression([]attribute{
 		{"open_until", at(b.OpenUntil)}, {"opened", number(int64(b.Opened))}, {"reason", text(b.Reason)},
 	})
 	return s.changeState(ctx, "set the breaker of "+provider, providerID(provider), update, "", values)
+}
+
+// Hold writes since when a person holds a provider, zero to release it.
+func (s *Store) Hold(ctx context.Context, provider string, since time.Time) error {
+	update, values := expression([]attribute{{"held_since", at(since)}})
+	return s.changeState(ctx, "hold "+provider, providerID(provider), update, "", values)
 }
 
 // countTries is how often a count is tried against others that begin a span.
@@ -108,7 +114,7 @@ func readBreaker(provider string, row item) (connection.Breaker, error) {
 		return connection.Window{Number: r.number(name + "_number"), This: outcomes(name), Last: outcomes(name + "_last")}
 	}
 	b := connection.Breaker{
-		OpenUntil: r.at("open_until"), Opened: int(r.number("opened")), Reason: r.text("reason"),
+		OpenUntil: r.at("open_until"), Opened: int(r.number("opened")), Reason: r.text("reason"), HeldSince: r.at("held_since"),
 		Hour: window("hour"), Recent: window("recent"),
 	}
 	if *r.err != nil {

@@ -3,6 +3,7 @@ package refresh
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -64,12 +65,18 @@ func (l *lane) start(ctx context.Context) { l.workers.Go(func() { l.open(ctx) })
 
 func (l *lane) open(ctx context.Context) {
 	breaker, err := l.Providers.GetBreaker(ctx, l.provider)
-	if err != nil {
-		l.Log.WarnContext(ctx, "breaker not read, taken for closed", "provider", l.provider, "err", err)
-	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.breaker, l.stored = breaker, breaker
+	if err != nil { // somebody may hold the provider, and the next run is a minute away
+		l.ours = fmt.Errorf("breaker of %s: %w", l.provider, err)
+		l.close(true)
+		return
+	}
+	if !breaker.HeldSince.IsZero() {
+		l.Log.WarnContext(ctx, "provider is held: release it, and its connections are refreshed again", "provider", l.provider,
+			"since", breaker.HeldSince.UTC().Format(time.RFC3339))
+	}
 	if breaker.Open(l.Now()) && !l.sitsOut(ctx, breaker) {
 		l.close(false)
 		return
@@ -204,7 +211,7 @@ func (l *lane) pause(ctx context.Context, now time.Time) {
 // sitsOut reports whether this run waits until b closes. It does so for rate
 // limits alone, which are renewed each second at some providers.
 func (l *lane) sitsOut(ctx context.Context, b connection.Breaker) bool {
-	return b.Reason == connection.RateLimit && b.OpenUntil.Before(l.lastStart(ctx))
+	return b.HeldSince.IsZero() && b.Reason == connection.RateLimit && b.OpenUntil.Before(l.lastStart(ctx))
 }
 
 // close lets no further refresh begin. l.mu is held.
