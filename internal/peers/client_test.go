@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
-	"log/slog"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/evergrant/evergrant/internal/authorize"
 	"github.com/evergrant/evergrant/internal/callback"
+	"github.com/evergrant/evergrant/internal/canary"
 	"github.com/evergrant/evergrant/internal/connection"
 	"github.com/evergrant/evergrant/internal/refresh"
 	"github.com/evergrant/evergrant/internal/seal"
@@ -171,7 +171,7 @@ type whole struct {
 func client(t *testing.T, p peer) whole {
 	t.Helper()
 	w := open(t, p)
-	log, half := slog.New(slog.DiscardHandler), func() float64 { return 0.5 }
+	log, half := canary.Log(t), func() float64 { return 0.5 }
 	return whole{
 		world: w,
 		authorize: &authorize.Handler{
