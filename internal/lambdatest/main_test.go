@@ -11,7 +11,7 @@ import (
 	"github.com/evergrant/evergrant/internal/lambdatest"
 )
 
-// build makes the four bootstraps, once for all tests of this process.
+// build makes all bootstraps, once for all tests of this process.
 var build func() (map[string]string, error)
 
 func TestMain(m *testing.M) {
@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	build = sync.OnceValues(func() (map[string]string, error) {
-		return lambdatest.Build(context.Background(), dir, "AuthorizeFunction", "CallbackFunction", "RefreshFunction", "ConnectionsFunction")
+		return lambdatest.Build(context.Background(), dir, "AuthorizeFunction", "CallbackFunction", "RefreshFunction", "ConnectionsFunction", "EventsFunction")
 	})
 	code := m.Run()
 	if err := os.RemoveAll(dir); err != nil {

@@ -26,13 +26,14 @@ var badSettings = map[string][]string{
 	"ALLOW_PRIVATE_PROVIDERS": {"yes", "TRUE"},
 	"DUE_SHARDS":              {"0", "-1", "four", "1e9"},
 	"REFRESH_CONCURRENCY":     {"0", "many"},
+	"EVENT_BUS":               {"", "two words"},
 	"SHARD_QUEUE_URL":         {"shards", "https://sqs.eu-central-1.amazonaws.com"},
 	"AWS_REGION":              {""},
 }
 
 // goodSettings are enough for every function to start, though not to work.
 var goodSettings = map[string]string{
-	"CONNECTIONS_TABLE": "connections", "STATE_TABLE": "state", "SEAL_SECRET": "seal", "CONNECT_SECRET": "connect",
+	"CONNECTIONS_TABLE": "connections", "STATE_TABLE": "state", "SEAL_SECRET": "seal", "CONNECT_SECRET": "connect", "EVENT_BUS": "default",
 	// Nobody listens there: what a function reads while it starts is not needed then.
 	"AWS_ENDPOINT_URL": "http://127.0.0.1:1",
 }

@@ -31,6 +31,7 @@ var timeouts = map[string]time.Duration{
 	"CallbackFunction":    29 * time.Second,
 	"RefreshFunction":     90 * time.Second,
 	"ConnectionsFunction": 60 * time.Second,
+	"EventsFunction":      30 * time.Second,
 }
 
 // Config says how a World differs from one with fresh providers.
@@ -143,7 +144,7 @@ func (w *World) store(t testing.TB, moto string, clients map[string]simulator.Cl
 		"PROVIDER_SECRETS": stack + "/providers/", "RESCUE_SECRETS": stack + "/rescue/",
 		"SEAL_SECRET": seal, "CONNECT_SECRET": connect,
 		"PUBLIC_URL": "", "COMPLETION_URL": "", "RETURN_ORIGINS": ReturnOrigin, "ALLOW_UNSIGNED_CONNECT": "false",
-		"DUE_SHARDS": "4", "REFRESH_CONCURRENCY": "8", "SHARD_QUEUE_URL": "",
+		"DUE_SHARDS": "4", "REFRESH_CONCURRENCY": "8", "SHARD_QUEUE_URL": "", "EVENT_BUS": "default",
 	}
 }
 
@@ -166,7 +167,8 @@ func (w *World) Environment(t testing.TB, function string) map[string]string {
 		"ALLOW_PRIVATE_PROVIDERS":          "true", // the providers are on this machine
 		"AWS_ENDPOINT_URL_DYNAMODB":        w.DynamoDB.URL,
 		"AWS_ENDPOINT_URL_SECRETS_MANAGER": w.Secrets.URL,
-		"AWS_ENDPOINT_URL_SQS":             secretsManager(t), // moto plays both
+		"AWS_ENDPOINT_URL_SQS":             secretsManager(t), // moto plays all three
+		"AWS_ENDPOINT_URL_EVENTBRIDGE":     secretsManager(t),
 	}
 	for _, name := range names[function] {
 		value, ok := w.values[name]
