@@ -8,20 +8,23 @@
 // headers, one line in the log or none, cookies, and no secret anywhere, in
 // whatever form it is written (check.go, leaks.go).
 //
-// It knows the routes, the two tables and the log of a Target, and nothing of
-// how they come about, so that one table is played in three places: the handlers
-// in this process, local mode, and the built functions. The provider is its own
-// (provider.go): a stranger to the product, which answers whatever a case says.
+// It knows the routes, the control plane, the two tables and the log of a
+// Target, and nothing of how they come about, so that one table is played in
+// three places: the handlers in this process, local mode, and the built
+// functions. The provider is its own (provider.go): a stranger to the product,
+// which answers whatever a case says.
 //
 // It is no test of the refresh, nor of the stores. To add a case, add it to the
-// table that its number belongs to. A number that nobody plays has its reason in
-// numbers.go.
+// table that its number belongs to. A number that nobody plays names, in
+// numbers.go, the tests that do, and says why it is not played here.
 package battery
 
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -37,6 +40,8 @@ type Request struct {
 	Header  map[string]string // by name in lower case; without cookies
 	Cookies []string          // each as name=value
 	Body    string
+
+	by *flow // whose browser it is; nil: that of the case
 
 	// Time is when the invocation ends that serves the request; 0: as the
 	// target has it.
@@ -62,6 +67,9 @@ type Deployment interface {
 	Get(ctx context.Context, k connection.Key) (connection.Connection, error)
 	GetRequest(ctx context.Context, id, state string) (connection.Request, error)
 
+	// Invoke asks the control plane, as the host's backend does.
+	Invoke(ctx context.Context, input []byte) ([]byte, error)
+
 	// Log returns all that was printed so far, JSON lines, of every level.
 	Log() string
 }
@@ -79,14 +87,22 @@ type Target struct {
 	Provider   *Provider
 	Now        func() time.Time
 
-	Advance   func(d time.Duration)           // moves the clock of the deployment
-	Configure func(provider, document string) // stores the client secret of a provider; "" removes it
-	Forget    func()                          // lets the deployment read its secrets anew; nil: it always does
-	Break     func(op string, how Fault)      // spoils each next call of a store's method of that name
-	Mend      func()                          // ends all that Break has set
-	Limits    bool                            // Request.Time counts
-	Hosts     bool                            // it may be asked under any name
-	Brief     bool                            // play each case in one way, in turn, not in both
+	// Hosted is the same place with a host that completes connections at its
+	// CompletionURL.
+	Hosted        *Target
+	CompletionURL string
+
+	Advance   func(d time.Duration)                           // moves the clock of the deployment
+	Configure func(provider, document string)                 // stores the client secret of a provider; "" removes it
+	Forget    func()                                          // lets the deployment read its secrets anew; nil: it always does
+	Break     func(op string, how Fault)                      // spoils each next call of a store's method of that name
+	Mend      func()                                          // ends all that Break has set
+	Overdue   func(ctx context.Context, id string) error      // ends the time of the answer that a row of the state table holds; nil: Advance does
+	Garble    func(k connection.Key) (mend func(), err error) // gives an attribute of a connection another type
+	Writes    func() int                                      // how many writes the tables were asked for so far; nil: nobody counts
+	Limits    bool                                            // Request.Time counts
+	Hosts     bool                                            // it may be asked under any name
+	Brief     bool                                            // play each case in one way, in turn, not in both
 }
 
 // A Fault is what becomes of a call of a store.
@@ -110,12 +126,16 @@ const (
 	needFaults
 	needLimits
 	needHosts
+	needRows
 )
 
 // cannot says why a target lacks an ability.
 var cannot = map[string]map[ability]string{
-	"in-process": {},
+	"in-process": {
+		needRows: "what is in memory has its type; internal/dynamo reads rows of other types",
+	},
 	"local mode": {
+		needRows:   "the file is open in local mode alone; internal/dynamo reads rows of other types",
 		needCache:  "it keeps no secret, so none is ever out of date",
 		needFaults: "the embedded store has no outages to play",
 		needLimits: "a route has 30 seconds there, as at API Gateway, and an exchange its ten",
@@ -131,7 +151,7 @@ var cannot = map[string]map[ability]string{
 func (t Target) abilities() map[ability]bool {
 	return map[ability]bool{
 		needClock: t.Advance != nil, needSecrets: t.Configure != nil, needCache: t.Forget != nil, needFaults: t.Break != nil && t.Mend != nil,
-		needLimits: t.Limits, needHosts: t.Hosts,
+		needLimits: t.Limits, needHosts: t.Hosts, needRows: t.Garble != nil,
 	}
 }
 
@@ -146,9 +166,9 @@ func (t Target) missing(c Case) string {
 	return ""
 }
 
-// A way is how a case is played. Each is played in both ways, so that every
-// failure is seen as a page and as a problem document, with a place to go back
-// to and without, and with a connection that must outlive it and without one.
+// A way is how a case is played. Each is played in every way, so that all that
+// can come of it is seen as a page and as a document, with a place to go back to
+// and without, and with a connection that must outlive it and without one.
 type way struct {
 	name      string
 	document  bool // Accept asks for JSON
@@ -159,6 +179,7 @@ type way struct {
 var ways = []way{
 	{name: "page"},
 	{name: "document", document: true, stays: true, connected: true},
+	{name: "page that stays", stays: true},
 }
 
 // Run plays every case that target can play, each as a subtest, and logs which
@@ -184,61 +205,56 @@ func Run(t *testing.T, target Target) {
 				continue
 			}
 			count++
+			on := target
+			if c.hosted {
+				on = *target.Hosted
+			}
 			t.Run(fmt.Sprintf("%03d %s/%s", c.numbers[0], c.name, w.name), func(t *testing.T) {
-				verdict(t, c, play(t.Context(), target, c, w))
+				for _, problem := range play(t.Context(), on, c, w) {
+					t.Error(problem)
+				}
 			})
 		}
 		for _, n := range c.numbers {
 			played[n] = true
 		}
 	}
-	t.Log(report(target.Name, count, played, skipped))
-	for _, c := range all {
-		if c.known != "" {
-			t.Logf("known, %03d %s: %s", c.numbers[0], c.name, c.known)
-		}
-	}
-}
-
-// verdict fails t for the problems of a case, unless they are known. A known one
-// that is gone has to be taken off the table.
-func verdict(t *testing.T, c Case, problems []string) {
-	t.Helper()
-	if c.known == "" {
-		for _, p := range problems {
-			t.Error(p)
-		}
-		return
-	}
-	if len(problems) == 0 {
-		t.Logf("known no longer, take the mark off the table: %s", c.known)
-		return
-	}
-	t.Logf("known: %s\n%s", c.known, strings.Join(problems, "\n"))
+	t.Log(report(target.Name, len(all), count, played, skipped))
 }
 
 // report says which of the numbers that are ours were played.
-func report(name string, count int, played map[int]bool, skipped map[int]string) string {
-	var b strings.Builder
-	covered, others := 0, ""
-	for n := 1; n <= lastOfOurs; n++ {
-		switch why := elsewhere[n]; {
+func report(name string, all, count int, played map[int]bool, skipped map[int]string) string {
+	var covered, more []int
+	others := ""
+	for _, n := range slices.Sorted(maps.Keys(inputs)) {
+		other, named := elsewhere[n]
+		switch {
+		case played[n] && n > lastOfOurs:
+			more = append(more, n)
 		case played[n]:
-			covered++
+			covered = append(covered, n)
 		case skipped[n] != "":
 			others += fmt.Sprintf("\n  %3d %s: not here, %s", n, inputs[n], skipped[n])
-		default:
-			others += fmt.Sprintf("\n  %3d %s: %s", n, inputs[n], why)
+		case named:
+			others += fmt.Sprintf("\n  %3d %s: %s, %s", n, inputs[n], strings.Join(other.tests, " and "), other.why)
 		}
 	}
-	var more []int
-	for n := range played {
-		if n > lastOfOurs {
-			more = append(more, n)
+	return fmt.Sprintf("%s: %d plays of %d cases; %d of the numbers 1 to %d: %s; and %s", name, count, all, len(covered), lastOfOurs, spans(covered), spans(more)) + others
+}
+
+// spans writes numbers as in "1-17, 20".
+func spans(numbers []int) string {
+	var parts []string
+	for i := 0; i < len(numbers); {
+		last := i
+		for last+1 < len(numbers) && numbers[last+1] == numbers[last]+1 {
+			last++
 		}
+		part := strconv.Itoa(numbers[i])
+		if last > i {
+			part += "-" + strconv.Itoa(numbers[last])
+		}
+		parts, i = append(parts, part), last+1
 	}
-	slices.Sort(more)
-	fmt.Fprintf(&b, "%s: %d plays; %d of the numbers 1 to %d, and %v", name, count, covered, lastOfOurs, more)
-	b.WriteString(others)
-	return b.String()
+	return strings.Join(parts, ", ")
 }

@@ -5,17 +5,22 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
+	"io/fs"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/evergrant/evergrant/internal/connection"
 )
 
-// Each number that is ours has a case or a reason, and not both; each case has a
-// number on the list, and a name of its own.
-func TestEveryNumberIsPlayedOrHasAReason(t *testing.T) {
+// Each number that is ours has a case, or names the tests that play it and says
+// why no case can, and not both; each case has a number on the list, and a name
+// of its own.
+func TestEveryNumberIsPlayedOrNamesItsTests(t *testing.T) {
 	played, names := map[int]bool{}, map[string]bool{}
 	for _, c := range cases() {
 		if len(c.numbers) == 0 || names[c.name] || len(c.steps) == 0 {
@@ -29,9 +34,49 @@ func TestEveryNumberIsPlayedOrHasAReason(t *testing.T) {
 			}
 		}
 	}
+	tests := testsOfTheRepository(t)
 	for n := 1; n <= lastOfOurs; n++ {
-		if inputs[n] == "" || played[n] == (elsewhere[n] != "") {
-			t.Errorf("%d %s: played is %v, and the reason is %q", n, inputs[n], played[n], elsewhere[n])
+		other, named := elsewhere[n]
+		if inputs[n] == "" || played[n] == named {
+			t.Errorf("%d %s: played is %v, and the reason is %q", n, inputs[n], played[n], other.why)
+		}
+		if named && (len(other.tests) == 0 || other.why == "") {
+			t.Errorf("%d %s: which test plays it, and why does no case?", n, inputs[n])
+		}
+		for _, name := range other.tests {
+			if !tests[name] {
+				t.Errorf("%d %s: there is no %s", n, inputs[n], name)
+			}
+		}
+	}
+}
+
+// testsOfTheRepository are the names of all tests.
+func testsOfTheRepository(t *testing.T) map[string]bool {
+	t.Helper()
+	declared, names := regexp.MustCompile(`(?m)^func (Test\w+)\(`), map[string]bool{}
+	err := filepath.WalkDir("../..", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		source, err := os.ReadFile(path)
+		for _, m := range declared.FindAllSubmatch(source, -1) {
+			names[string(m[1])] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
+// The count says which numbers were played, on which target.
+func TestTheReportNamesTheNumbers(t *testing.T) {
+	got := report("here", 9, 12, map[int]bool{1: true, 2: true, 3: true, 5: true, 102: true}, map[int]string{3: "no", 4: "it has no clock"})
+	for _, want := range []string{"here: 12 plays of 9 cases; 4 of the numbers 1 to 85: 1-3, 5; and 102", "\n    4 " + inputs[4] + ": not here, it has no clock", "\n   21 " + inputs[21] + ": TestWithoutRandomnessNothingIsStarted, since"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is not in %s", want, got)
 		}
 	}
 }

@@ -11,8 +11,8 @@ type Case struct {
 	numbers []int
 	name    string
 	note    string // where the contract (docs/design.md) wants another thing than the list's usual advice
-	known   string // what the product does not do yet: the case is played, and fails no test
 
+	hosted   bool // played where the host completes connections
 	needs    []ability
 	provider string         // "": whiplash, which has PKCE; whisk has none
 	claims   map[string]any // added to every ticket
@@ -23,6 +23,7 @@ type Case struct {
 	steps    []step
 	requests int // to the token endpoint, all in all
 	leaves   ending
+	code     string                                   // under which a failure is recorded and logged
 	stored   func(*flow, connection.Connection) error // what must be true of the new connection
 }
 
@@ -35,6 +36,7 @@ const (
 	denied                  // a denial; connections are as they were
 	failed                  // a claim that failed; connections are as they were
 	pending                 // a claim without an outcome; connections are as they were
+	held                    // a claim with an answer that waits for the host; connections are as they were
 )
 
 // A step is one request, or several at once, and its answer.
@@ -43,6 +45,8 @@ type step struct {
 	asks  []ask       // several: at once
 	times int         // 0: once
 	want  []want      // any of them
+	each  []int       // how many answers each of want is met by; nil: any number
+	calls []call      // of the host's backend, one after the other, behind the requests
 }
 
 // An ask makes a request of a flow.
@@ -55,13 +59,24 @@ type want struct {
 	result string // for an outcome
 	also   string // what the host is told besides, at the end of the query
 	away   bool   // to the provider
+	handle bool   // to the host, which completes the connection
 	bounce bool   // our own page that posts again
+	free   bool   // it costs no write to a table
 	lines  int    // in the log; -1: it does not matter
 	check  func(*flow, Answer) error
 }
 
-// refused wants a refusal, which is one line in the log.
-func refused(status int, typ string) want { return want{status: status, typ: typ, lines: 1} }
+// refused wants a refusal, which is one line in the log. What is refused for
+// what it is costs no write.
+func refused(status int, typ string) want {
+	return want{status: status, typ: typ, lines: 1, free: status < http.StatusInternalServerError}
+}
+
+// paid wants the same, which may cost a write.
+func paid(w want) want {
+	w.free = false
+	return w
+}
 
 // ends wants an outcome that has just come about: one line in the log.
 func ends(result string) want {
@@ -70,9 +85,17 @@ func ends(result string) want {
 	return w
 }
 
-// failsAs wants a failure that has a page of its own.
-func failsAs(status int, typ string) want {
-	return want{status: status, typ: typ, result: "failed", lines: 1}
+// conflicts wants a failure that has a page of its own: the connection is of
+// another account.
+func conflicts(typ string) want {
+	return want{status: http.StatusConflict, typ: typ, result: "failed", lines: 1}
+}
+
+// recalled wants the same of an outcome that came about before: no line tells of
+// it again.
+func recalled(w want) want {
+	w.lines = 0
+	return w
 }
 
 // recalls wants an outcome that came about before.
@@ -84,7 +107,9 @@ func recalls(result string) want {
 }
 
 // leads wants the browser to be sent to the provider.
-func leads(check func(*flow, Answer) error) want { return want{away: true, check: check} }
+func leads(check func(*flow, Answer) error) want {
+	return want{away: true, check: check, free: true}
+}
 
 // then is one step.
 func then(w want, a ask) step { return step{asks: []ask{a}, want: []want{w}} }

@@ -19,22 +19,26 @@ import (
 var configuration = refused(http.StatusInternalServerError, "not-configured")
 
 // fails is a case in which an answer without tokens fails the flow, and the code
-// is sent once.
-func fails(number int, name string, r Reply) Case {
-	return Case{numbers: []int{number}, name: name, requests: 1, leaves: failed, script: replies(r), steps: []step{then(ends("failed"), returns()), then(recalls("failed"), returns())}}
+// is sent once. The log says why, by a code of ours or of RFC 6749.
+func fails(number int, name string, r Reply, code ...string) Case {
+	c := Case{numbers: []int{number}, name: name, requests: 1, leaves: failed, code: "provider_failed", script: replies(r), steps: []step{then(ends("failed"), returns()), then(recalls("failed"), returns())}}
+	if len(code) > 0 {
+		c.code = code[0]
+	}
+	return c
 }
 
-// misconfigured is a case in which the provider finds us wrong.
+// misconfigured is a case in which the provider finds us wrong: an alarm, once.
 func misconfigured(number int, name string, r Reply) Case {
-	return Case{numbers: []int{number}, name: name, requests: 1, leaves: failed, script: replies(r), steps: []step{then(configuration, returns()), then(configuration, returns())}}
+	return Case{numbers: []int{number}, name: name, requests: 1, leaves: failed, code: "not_configured", script: replies(r), steps: []step{then(configuration, returns()), then(recalled(configuration), returns())}}
 }
 
 const page = "<!doctype html><title>" + stranger + "</title><form>sign in</form>"
 
 // answersFromProviders are the cases of an answer without tokens.
 var answersFromProviders = []Case{
-	fails(56, "200 with an error fails", fixed(200, `{"error":"invalid_grant","access_token":"`+stranger+`"}`)),
-	fails(56, "200 with an error that is an object fails", fixed(200, `{"error":{"code":"x","message":"`+stranger+`"},"access_token":"`+stranger+`"}`)),
+	fails(56, "200 with an error fails", fixed(200, `{"error":"invalid_grant","access_token":"`+stranger+`"}`), "invalid_grant"),
+	fails(56, "200 with an error that is an object fails", fixed(200, `{"error":{"code":"x","message":"`+stranger+`"},"access_token":"`+stranger+`"}`), "unrecognized_error"),
 	fails(57, "200 with a page fails", fixed(200, page, "Content-Type", "text/html")),
 	fails(57, "200 with a page that calls itself JSON fails", fixed(200, page, "Content-Type", "application/json")),
 	fails(58, "200 with an empty body fails", fixed(200, "")),
@@ -50,9 +54,9 @@ var answersFromProviders = []Case{
 	fails(67, "200 with two refresh tokens fails", fixed(200, `{"access_token":"`+stranger+`","refresh_token":"a","refresh_token":"b"}`)),
 	fails(69, "202 without tokens fails", fixed(202, "{}")),
 	fails(69, "204 fails", fixed(204, "")),
-	fails(71, "invalid_grant fails", refusal(400, "invalid_grant")),
+	fails(71, "invalid_grant fails", refusal(400, "invalid_grant"), "invalid_grant"),
 	fails(75, "400 with a page fails", fixed(400, page, "Content-Type", "text/html")),
-	fails(75, "400 with an unknown code fails", refusal(400, stranger)),
+	fails(75, "400 with an unknown code fails", refusal(400, stranger), "unrecognized_error"),
 	fails(75, "400 with nothing fails", fixed(400, "")),
 	fails(76, "403 of a firewall fails", fixed(403, page, "Content-Type", "text/html")),
 	fails(77, "429 fails", fixed(429, `{"error":"slow_down"}`, "Retry-After", "120")),
@@ -71,11 +75,17 @@ var answersFromProviders = []Case{
 	misconfigured(74, "invalid_scope is ours to mend", refusal(400, "invalid_scope")),
 	misconfigured(74, "invalid_request is ours to mend", refusal(400, "invalid_request")),
 	misconfigured(73, "invalid_client of a secret that has not changed is ours to mend", refusal(401, "invalid_client")),
-	{numbers: []int{70}, name: "a redirect is not followed, and is ours to mend", requests: 1, leaves: failed, script: replies(), before: redirected(307), steps: []step{then(configuration, returns())}},
-	{numbers: []int{70}, name: "no other redirect is followed either", requests: 1, leaves: failed, before: redirected(301), steps: []step{then(configuration, returns())}},
-	{numbers: []int{70}, name: "nor one that stays for ever", requests: 1, leaves: failed, before: redirected(308), steps: []step{then(configuration, returns())}},
-	{numbers: []int{70}, name: "nor one to somewhere that is no URL", requests: 1, leaves: failed, script: replies(fixed(302, "", "Location", "::"+stranger)), steps: []step{then(configuration, returns())}},
+	redirects(301), redirects(302), redirects(303), redirects(307), redirects(308),
+	misconfigured(70, "a redirect to somewhere that is no URL is ours to mend", fixed(302, "", "Location", "::"+stranger)),
 	{numbers: []int{84}, name: "an error that repeats our secrets is shown and logged nowhere", requests: 1, leaves: failed, script: replies(echo), steps: []step{then(ends("failed"), returns())}},
+}
+
+// redirects is a case in which the token request is sent on.
+func redirects(status int) Case {
+	return Case{
+		numbers: []int{70}, name: fmt.Sprintf("a redirect by %d is not followed, and is ours to mend", status), requests: 1, leaves: failed, code: "not_configured", before: redirected(status),
+		steps: []step{then(configuration, returns()), then(recalled(configuration), returns())},
+	}
 }
 
 // redirected lets the provider redirect the token request to a second server,
@@ -205,6 +215,12 @@ func gets(number int, name string, script func(*Provider) []Reply, stored func(*
 	return Case{numbers: []int{number}, name: name, requests: 1, leaves: connected, script: script, stored: stored, steps: []step{then(ends("connected"), returns()), then(recalls("connected"), returns())}}
 }
 
+// noted is c with a note.
+func noted(c Case, note string) Case {
+	c.note = note
+	return c
+}
+
 // set is a script of one answer with one member changed.
 func set(name string, value any) func(*Provider) []Reply {
 	return func(p *Provider) []Reply { return []Reply{p.set(name, value)} }
@@ -235,16 +251,16 @@ var answersWithTokens = []Case{
 	gets(64, "an empty refresh token is none", set("refresh_token", ""), renewable(false)),
 	gets(64, "a refresh token that is null is none", set("refresh_token", json.RawMessage("null")), renewable(false)),
 	gets(64, "a refresh token that is no text is none", set("refresh_token", []string{}), renewable(false)),
-	{numbers: []int{65}, name: "fewer scopes than asked for are stored, and the host is told", requests: 1, leaves: connected, script: set("scope", "user_read"), stored: scoped("user_read"), steps: []step{
+	{numbers: []int{65}, name: "fewer scopes than asked for are stored, and the host is told", requests: 1, leaves: connected, script: set("scope", "user_read"), stored: lacks("user_manage"), steps: []step{
 		then(narrowed(ends("connected")), returns()), then(narrowed(recalls("connected")), returns()),
-	}},
+	}, note: "the host is told and decides: no token is revoked for it"},
 	gets(65, "scopes with commas are several", set("scope", "user_read,user_manage"), scoped("user_manage", "user_read")),
 	gets(67, "a member that comes twice with one value is that value", written(200, func(m map[string]any) string {
 		return `{"token_type":"Bearer","token_type":"Bearer",` + asJSON(m)[1:]
 	}), typed("Bearer")),
 	gets(68, "an answer that is a form connects", written(200, asForm, "Content-Type", "application/x-www-form-urlencoded"), lives(7200)),
 	gets(68, "an answer that is a form and calls itself a text connects", written(200, asForm, "Content-Type", "text/plain"), nil),
-	gets(69, "201 with tokens connects", written(201, asJSON), nil),
+	noted(gets(69, "201 with tokens connects", written(201, asJSON), nil), "any 2xx that holds tokens is a success: to refuse it would lose them"),
 	gets(112, "an answer of a provider whose clock is far off counts from its receipt", set("created_at", 1), lives(7200)),
 }
 
@@ -294,6 +310,17 @@ func scoped(scopes ...string) func(*flow, connection.Connection) error {
 	}
 }
 
+// lacks wants a connection of which the row names the scopes that were asked for
+// in vain.
+func lacks(scopes ...string) func(*flow, connection.Connection) error {
+	return func(f *flow, c connection.Connection) error {
+		if !slices.Equal(slices.Sorted(slices.Values(c.ScopesMissing)), scopes) {
+			return fmt.Errorf("the scopes missing are %q", c.ScopesMissing)
+		}
+		return scoped("user_read")(f, c)
+	}
+}
+
 func accountOf(user string) func(*flow, connection.Connection) error {
 	return func(_ *flow, c connection.Connection) error {
 		if c.Account.ID != "id-"+user {
@@ -325,6 +352,11 @@ var faultsOfOurs = []Case{
 		{do: func(f *flow) { f.Break("GetRequest", Lost) }, asks: []ask{returns()}, want: []want{away503}},
 		{do: func(f *flow) { f.Mend(); f.Break("Get", Lost) }, asks: []ask{returns()}, want: []want{away503}},
 		{do: func(f *flow) { f.Mend() }, asks: []ask{returns()}, want: []want{recalls("connected")}},
+	}},
+	{numbers: []int{105}, name: "a connection that is not as it should be is left as it is", needs: []ability{needRows}, requests: 1, leaves: connected, steps: []step{
+		then(ends("connected"), returns()),
+		{do: garbled, asks: []ask{returns()}, want: []want{away503}, calls: []call{looksUp("").refused("unavailable")}},
+		{do: (*flow).mended, asks: []ask{returns()}, want: []want{recalls("connected")}},
 	}},
 	{numbers: []int{49}, name: "a claim whose answer is lost sends no code, and a new link starts again", needs: []ability{needFaults}, leaves: pending, steps: []step{
 		{do: func(f *flow) { f.approved(); f.Break("ClaimRequest", Unanswered) }, asks: []ask{returns()}, want: []want{away503}},
@@ -359,6 +391,18 @@ var (
 	away503 = refused(http.StatusServiceUnavailable, "unavailable")
 	crashed = want{status: http.StatusInternalServerError, typ: "internal", lines: 1}
 )
+
+// garbled gives an attribute of f's connection another type.
+func garbled(f *flow) {
+	mend, err := f.Garble(f.key)
+	if err != nil {
+		f.stop("garble: %v", err)
+	}
+	f.mendRow = mend
+}
+
+// mended undoes garbled.
+func (f *flow) mended() { f.mendRow() }
 
 // cutOff is another flow for the same connection.
 func cutOff(f *flow) *flow {

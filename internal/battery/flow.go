@@ -22,7 +22,9 @@ type flow struct {
 	signed   string // the ticket
 	to       *url.URL
 	state    string
-	cookie   string // name=value; "": it has not started
+	cookie   string   // name=value; "": it has not started
+	jar      []string // all cookies of the browser, in a case that looks at them
+	handle   string   // of the answer that the host is waited for
 	params   url.Values
 	returned bool  // the provider has answered: params are set
 	second   *flow // another browser, once there is one
@@ -67,7 +69,7 @@ func (f *flow) request(path, query string) Request {
 	if f.way.document {
 		accept = "application/problem+json, application/json"
 	}
-	return Request{Method: http.MethodGet, Path: path, Query: query, Header: map[string]string{
+	return Request{by: f, Method: http.MethodGet, Path: path, Query: query, Header: map[string]string{
 		"accept": accept, "sec-fetch-dest": "document", "sec-fetch-mode": "navigate", "sec-fetch-site": "cross-site",
 	}}
 }
@@ -119,6 +121,13 @@ func (f *flow) approved() url.Values {
 // connect walks the whole way.
 func (f *flow) connect() {
 	a := f.do(returns()(f))
+	if f.CompletionURL != "" {
+		for _, problem := range f.toHost(f, a) {
+			f.stop("%s", problem)
+		}
+		f.call(f, -1, completes(""))
+		return
+	}
 	if a.Status != http.StatusOK && !strings.HasSuffix(a.Header["Location"], "result=connected") {
 		f.stop("the connection is not made: %d %s %s", a.Status, a.Header["Location"], a.Body)
 	}

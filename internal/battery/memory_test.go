@@ -3,6 +3,8 @@ package battery
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,8 +20,10 @@ import (
 	"github.com/evergrant/evergrant/internal/authorize"
 	"github.com/evergrant/evergrant/internal/callback"
 	"github.com/evergrant/evergrant/internal/connection"
+	"github.com/evergrant/evergrant/internal/connections"
 	"github.com/evergrant/evergrant/internal/connectiontest"
 	"github.com/evergrant/evergrant/internal/oauth"
+	"github.com/evergrant/evergrant/internal/refresh"
 	"github.com/evergrant/evergrant/internal/secrets"
 )
 
@@ -27,25 +31,35 @@ func TestBatteryInProcess(t *testing.T) { Run(t, inProcess(t)) }
 
 const sealKey = "c4nary-seal-key-0123456789abcdefgh"
 
-// A process is the two handlers as a function has them, on a store in memory.
+// A process is the handlers as functions have them, on a store in memory.
 type process struct {
 	*connectiontest.Memory // read past the faults
 	manager                *manager
 	now                    func() time.Time
+	completionURL          string
 
-	mu        sync.Mutex
-	printed   bytes.Buffer
-	offset    time.Duration
-	broken    map[string]Fault
-	authorize *authorize.Handler
-	callback  *callback.Handler
+	mu          sync.Mutex
+	printed     bytes.Buffer
+	offset      time.Duration
+	broken      map[string]Fault
+	authorize   *authorize.Handler
+	callback    *callback.Handler
+	connections *connections.Handler
 }
 
-// inProcess returns the handlers as a target.
+// inProcess returns the handlers as a target, with and without a host that
+// completes connections.
 func inProcess(t *testing.T) Target {
 	t.Helper()
-	p := &process{Memory: new(connectiontest.Memory), broken: map[string]Fault{}}
 	provider := NewProvider(t)
+	target, hosted := newProcess(provider, ""), newProcess(provider, "https://app.example.com/complete")
+	target.Hosted = &hosted
+	return target
+}
+
+// newProcess returns the handlers as a target.
+func newProcess(provider *Provider, completionURL string) Target {
+	p := &process{Memory: new(connectiontest.Memory), broken: map[string]Fault{}, completionURL: completionURL}
 	connectKey := "c4nary-connect-key-0123456789abcdef"
 	p.manager = &manager{values: map[string][]string{
 		"seal": {`{"current":"k1","k1":"` + sealKey + `"}`}, "connect": {`{"current":"k1","k1":"` + connectKey + `"}`},
@@ -63,6 +77,7 @@ func inProcess(t *testing.T) Target {
 	return Target{
 		Name: "in-process", Deployment: p, PublicURL: "https://connect.example.com", ReturnTo: "https://app.example.com/done",
 		ConnectKey: connectKey, Secrets: []string{sealKey}, Provider: provider, Now: p.now, Brief: brief,
+		CompletionURL: completionURL, Writes: p.writes,
 		Advance: func(d time.Duration) {
 			p.mu.Lock()
 			defer p.mu.Unlock()
@@ -96,8 +111,30 @@ func (p *process) wire() {
 	}
 	p.callback = &callback.Handler{
 		Secrets: store, Tokens: tokens, Requests: tables, History: tables, Connections: tables, Spill: nowhere{},
+		CompletionURL: p.completionURL, Shards: 4, Random: half, Now: p.now, Log: log,
+	}
+	renewer := &refresh.Renewer{
+		Leases: p.Memory, Breakers: p.Memory, Secrets: store, Tokens: tokens, Shards: 4, NewID: rand.Text, Random: half, Now: p.now, Log: log,
+	}
+	p.connections = &connections.Handler{
+		Reader: tables, Writer: tables, Requests: tables, Breakers: p.Memory, Secrets: store, Tokens: tokens, Spill: nowhere{},
+		Renew: func(ctx context.Context, k connection.Key, storedFence int64) error {
+			_, err := renewer.Renew(ctx, k, storedFence)
+			return err
+		},
 		Shards: 4, Random: half, Now: p.now, Log: log,
 	}
+}
+
+// writes returns how many writes the store was asked for.
+func (p *process) writes() int {
+	sum := 0
+	for op, n := range p.Calls() {
+		if !strings.HasPrefix(op, "Get") && !strings.HasPrefix(op, "List") {
+			sum += n
+		}
+	}
+	return sum
 }
 
 func half() float64 { return 0.5 }
@@ -193,6 +230,17 @@ func (p *process) Do(ctx context.Context, r Request) (Answer, error) {
 		return Answer{}, fmt.Errorf("the invocation fails: %w", err)
 	}
 	return Answered(resp), nil
+}
+
+// Invoke implements Deployment, as Lambda does for the control plane.
+func (p *process) Invoke(ctx context.Context, input []byte) ([]byte, error) {
+	ctx, cancel := context.WithDeadline(ctx, p.now().Add(time.Minute)) // by the clock that the handler looks at
+	defer cancel()
+	resp, err := p.connections.Handle(ctx, input)
+	if err != nil {
+		return nil, fmt.Errorf("the invocation fails: %w", err)
+	}
+	return json.Marshal(resp)
 }
 
 // A manager is Secrets Manager in memory: the versions of each secret, the

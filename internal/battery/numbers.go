@@ -29,20 +29,18 @@ var inputs = map[int]string{
 	76: "a firewall's 403", 77: "429", 78: "5xx", 79: "a provider that cannot be reached", 80: "no answer in time, nothing sent", 81: "no answer in time, all sent",
 	82: "a certificate that is wrong", 83: "a token that is strange or long", 84: "an error that repeats a secret", 85: "an answer byte by byte",
 
-	102: "a table that cannot be read", 107: "a client secret that is missing or malformed", 109: "a client secret that is rotated under way",
+	102: "a table that cannot be read", 105: "a row that is not as it should be", 107: "a client secret that is missing or malformed", 109: "a client secret that is rotated under way",
 	112: "a clock that is off", 114: "times out of any range", 116: "an event of another shape",
 }
 
-// elsewhere says why nothing here plays a number.
-//
-// Completion by the host is one more table, for a Target that has a completion
-// URL and can ask the control plane: take its numbers out here, and put them on
-// its cases.
-var elsewhere = map[int]string{
-	18: "throttling is the gateway's; that a forged ticket costs no write is number 2",
-	19: "throttling is the gateway's; that a browser keeps the five youngest is number 20",
-	21: "package crypto/rand ends the process instead",
-	44: "completion", 45: "completion", 46: "completion",
-	63: "an exchange has no old refresh token; internal/refresh plays it",
-	72: "an exchange is nobody's refresh; internal/refresh plays it",
+// elsewhere names the tests of the numbers that nothing here plays, and says why
+// that is so.
+var elsewhere = map[int]reason{
+	21: {tests: []string{"TestWithoutRandomnessNothingIsStarted"}, why: "since a process without randomness ends (crypto/rand), and has no answer, row or line to look at"},
+}
+
+// A reason is why a number has no case.
+type reason struct {
+	tests []string // which play it, by name
+	why   string
 }

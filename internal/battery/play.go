@@ -1,6 +1,7 @@
 package battery
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +22,8 @@ type player struct {
 	way     way
 	shortly time.Duration
 
+	began    int    // where the log of the case begins
+	mendRow  func() // undoes what Garble did
 	advanced time.Duration
 	endings  []func() // run when all is asked
 	private  []secret
@@ -128,6 +131,7 @@ func (p *player) run(f *flow) {
 	if p.c.script != nil {
 		script = p.c.script(p.Provider)
 	}
+	p.began = len(p.Log())
 	earlier := p.Provider.private()
 	p.Provider.begin(script)
 	p.private = append(p.private, earlier...)
@@ -142,6 +146,9 @@ func (p *player) run(f *flow) {
 	}
 	p.left(f, before)
 }
+
+// printed is the log of the case.
+func (p *player) printed() string { return p.Log()[p.began:] }
 
 // row returns the connection of f, and whether there is one.
 func (p *player) row(f *flow) (connection.Connection, error) {
@@ -160,7 +167,7 @@ func (p *player) ask(f *flow, number int, s step) {
 			requests = append(requests, a(f))
 		}
 	}
-	printed := len(p.Log())
+	printed, written := len(p.Log()), p.writes()
 	answers, errs := make([]Answer, len(requests)), make([]error, len(requests))
 	var all sync.WaitGroup
 	for i, r := range requests {
@@ -168,6 +175,8 @@ func (p *player) ask(f *flow, number int, s step) {
 	}
 	all.Wait()
 	lines := p.Log()[printed:]
+	written = p.writes() - written
+	met := make([]int, len(s.want))
 	for i, r := range requests {
 		what := fmt.Sprintf("step %d, %s %s", number+1, r.Method, r.Path)
 		if errs[i] != nil {
@@ -175,10 +184,14 @@ func (p *player) ask(f *flow, number int, s step) {
 			continue
 		}
 		var reasons []string
-		for _, w := range s.want {
-			reason := p.check(f, r, answers[i], w, lines, len(requests) == 1)
+		for j, w := range s.want {
+			reason := p.check(cmp.Or(r.by, f), r, answers[i], w, lines, len(requests) == 1)
+			if w.free && written > 0 && len(s.want) == 1 {
+				reason = append(reason, fmt.Sprintf("it costs %d writes", written))
+			}
 			if len(reason) == 0 {
 				reasons = nil
+				met[j]++
 				break
 			}
 			reasons = append(reasons, reason...)
@@ -190,6 +203,21 @@ func (p *player) ask(f *flow, number int, s step) {
 			p.problem("%s: it answers %s; printed: %s", what, shown(answers[i]), lines)
 		}
 	}
+	if s.each != nil && !slices.Equal(met, s.each) {
+		p.problem("step %d: %d answers were as wanted, want %d", number+1, met, s.each)
+	}
+	for _, c := range s.calls {
+		p.call(f, number, c)
+	}
+}
+
+// writes returns how many writes the tables were asked for so far, as far as
+// anybody counts.
+func (p *player) writes() int {
+	if p.Writes == nil {
+		return 0
+	}
+	return p.Writes()
 }
 
 // shown is an answer as a failed test shows it.
@@ -220,18 +248,38 @@ func (p *player) left(f *flow, before connection.Connection) {
 	}
 	p.leaksNothing("tables", fmt.Sprintf("%+v %x %+v", after, after.SealedRefreshToken, claim))
 	if p.c.leaves == connected {
+		p.holds(claim)
 		p.hasNew(f, before, after, claim, last)
 		return
 	}
 	if !reflect.DeepEqual(before, after) {
 		p.problem("the connection was %+v and is %+v", before, after)
 	}
-	held := map[ending]connection.Outcome{denied: connection.Denied, failed: connection.Failed, pending: connection.Pending}
-	switch want, ok := held[p.c.leaves]; {
+	ended := map[ending]connection.Outcome{denied: connection.Denied, failed: connection.Failed, pending: connection.Pending, held: connection.Pending}
+	switch want, ok := ended[p.c.leaves]; {
 	case !ok && claim.State != "":
 		p.problem("the authorization request was used up: %q", claim.Outcome)
-	case ok && (claim.State != digest(f.state) || claim.Outcome != want):
-		p.problem("the claim is %q by the right state: %v, want %q", claim.Outcome, claim.State == digest(f.state), want)
+	case ok && (claim.State != digest(f.state) || claim.Outcome != want || claim.Code != p.c.code && p.c.code != ""):
+		p.problem("the claim is %q, %s, by the right state: %v, want %q, %s", claim.Outcome, claim.Code, claim.State == digest(f.state), want, p.c.code)
+	}
+	if p.c.code != "" && !strings.Contains(p.printed(), `"code":"`+p.c.code+`"`) {
+		p.problem("the log does not say %s", p.c.code)
+	}
+	p.holds(claim)
+}
+
+// holds looks at the answer that a claim holds for the host: there is one where
+// the host is waited for, and nowhere else.
+func (p *player) holds(claim connection.Request) {
+	if p.c.leaves != held {
+		if len(claim.Answer) > 0 {
+			p.problem("the answer is still held")
+		}
+		return
+	}
+	p.leaksNothing("rows", string(claim.Answer))
+	if left := claim.HeldUntil.Sub(p.Now()); len(claim.Answer) == 0 || left > 10*time.Minute || claim.ExpiresAt.Sub(p.Now()) > time.Hour {
+		p.problem("an answer of %d bytes is held for %s, and kept until %s", len(claim.Answer), left, claim.ExpiresAt)
 	}
 }
 

@@ -23,16 +23,18 @@ type Provider struct {
 
 	server *httptest.Server
 
-	mu      sync.Mutex
-	secrets map[string]string // client secrets, by provider ID
-	script  []Reply
-	user    string // who approves
-	codes   map[string]*approval
-	asked   []sentCode
-	last    map[string]any    // the last answer with tokens, as it was sent
-	kept    []secret          // codes, tokens and verifiers that nobody may print
-	waiting map[string]string // WHCC's sessions, to the callback URL of each
-	owners  map[string]string // of access tokens
+	mu       sync.Mutex
+	secrets  map[string]string // client secrets, by provider ID
+	script   []Reply
+	user     string // who approves
+	nameless bool   // it does not tell whose account it is
+	codes    map[string]*approval
+	asked    []sentCode
+	last     map[string]any    // the last answer with tokens, as it was sent
+	kept     []secret          // codes, tokens and verifiers that nobody may print
+	waiting  map[string]string // WHCC's sessions, to the callback URL of each
+	owners   map[string]string // of access tokens
+	grants   map[string]grant  // of refresh tokens that are good
 }
 
 // An approval is what a code stands for.
@@ -41,7 +43,10 @@ type approval struct {
 	used                                          bool
 }
 
-// A sentCode is a token request.
+// A grant is what a refresh token stands for.
+type grant struct{ provider, scope, user string }
+
+// A sentCode is a token request: a refresh has no code.
 type sentCode struct{ code, verifier string }
 
 // A Reply is what the Provider answers to one token request. grant serves the
@@ -52,7 +57,7 @@ type Reply func(w http.ResponseWriter, r *http.Request, grant func() (int, map[s
 // NewProvider starts a Provider, until t ends.
 func NewProvider(t testing.TB) *Provider {
 	t.Helper()
-	p := &Provider{secrets: map[string]string{}, codes: map[string]*approval{}, waiting: map[string]string{}, owners: map[string]string{}, user: "ada"}
+	p := &Provider{secrets: map[string]string{}, codes: map[string]*approval{}, waiting: map[string]string{}, owners: map[string]string{}, grants: map[string]grant{}, user: "ada"}
 	mux := http.NewServeMux()
 	for _, id := range []string{"whiplash", "whisk", "whatnot"} {
 		p.secrets[id] = unique("client/se+cret=" + id)
@@ -105,7 +110,7 @@ func (p *Provider) rotate(id string) {
 func (p *Provider) begin(script []Reply) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.script, p.asked, p.last, p.kept, p.user = script, nil, nil, nil, "ada"
+	p.script, p.asked, p.last, p.kept, p.user, p.nameless = script, nil, nil, nil, "ada", false
 }
 
 // keep adds a secret. p.mu is held.
@@ -183,6 +188,13 @@ func (p *Provider) grant(id string, form url.Values) (int, map[string]any) {
 	switch {
 	case form.Get("client_id") != id+"-client" || form.Get("client_secret") != p.secrets[id]:
 		return refuse(http.StatusUnauthorized, "invalid_client")
+	case form.Get("grant_type") == "refresh_token":
+		g, good := p.grants[form.Get("refresh_token")]
+		if !good || g.provider != id {
+			return refuse(http.StatusBadRequest, "invalid_grant")
+		}
+		delete(p.grants, form.Get("refresh_token"))
+		return http.StatusOK, p.tokens(g)
 	case form.Get("grant_type") != "authorization_code":
 		return refuse(http.StatusBadRequest, "unsupported_grant_type")
 	case a == nil || a.used || a.provider != id || a.redirectURI != form.Get("redirect_uri"):
@@ -191,11 +203,14 @@ func (p *Provider) grant(id string, form url.Values) (int, map[string]any) {
 		return refuse(http.StatusBadRequest, "invalid_grant")
 	}
 	a.used = true
-	access := unique("access-token")
-	p.owners[access] = a.user
-	return http.StatusOK, map[string]any{
-		"access_token": access, "refresh_token": unique("refresh-token"), "token_type": "Bearer", "expires_in": 7200, "scope": a.scope,
-	}
+	return http.StatusOK, p.tokens(grant{provider: id, scope: a.scope, user: a.user})
+}
+
+// tokens are new ones of a grant. p.mu is held.
+func (p *Provider) tokens(g grant) map[string]any {
+	access, refresh := unique("access-token"), unique("refresh-token")
+	p.owners[access], p.grants[refresh] = g.user, g
+	return map[string]any{"access_token": access, "refresh_token": refresh, "token_type": "Bearer", "expires_in": 7200, "scope": g.scope}
 }
 
 // sent notes an answer with tokens as it leaves, and returns it.
@@ -215,8 +230,12 @@ func (p *Provider) sent(answer map[string]any) map[string]any {
 func (p *Provider) account(w http.ResponseWriter, r *http.Request) {
 	_, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	p.mu.Lock()
-	user := p.owners[token]
+	user, nameless := p.owners[token], p.nameless
 	p.mu.Unlock()
+	if nameless {
+		answer(w, http.StatusInternalServerError, map[string]any{"message": "c4nary-stranger"})
+		return
+	}
 	if user == "" {
 		user = "ada" // of a token that a case made up
 	}

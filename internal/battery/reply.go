@@ -36,6 +36,18 @@ func (p *Provider) set(name string, value any) Reply {
 	})
 }
 
+// unrotated answers a refresh with new tokens, and the refresh token that was sent.
+func (p *Provider) unrotated(w http.ResponseWriter, r *http.Request, grant func() (int, map[string]any)) {
+	sent := r.PostForm.Get("refresh_token")
+	p.mu.Lock()
+	g := p.grants[sent]
+	p.mu.Unlock()
+	p.set("refresh_token", sent)(w, r, grant)
+	p.mu.Lock()
+	p.grants[sent] = g
+	p.mu.Unlock()
+}
+
 // written grants tokens, and answers with a text that is made of them.
 func (p *Provider) written(status int, text func(map[string]any) string, header ...string) Reply {
 	return func(w http.ResponseWriter, _ *http.Request, grant func() (int, map[string]any)) {

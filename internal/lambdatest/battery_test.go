@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -15,10 +16,13 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	ddb "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 
 	"github.com/evergrant/evergrant/internal/battery"
+	"github.com/evergrant/evergrant/internal/connection"
 	"github.com/evergrant/evergrant/internal/dynamo"
 	"github.com/evergrant/evergrant/internal/lambdatest"
 )
@@ -36,26 +40,86 @@ type besieged struct {
 }
 
 // The bad inputs and faults that the built functions meet, by events as API
-// Gateway makes them.
+// Gateway makes them: without a host that completes connections, and with one.
 func TestBatteryOnTheBuiltFunctions(t *testing.T) {
-	b := &besieged{provider: battery.NewProvider(t), read: map[*lambdatest.Function]int{}}
-	b.deployment = deploy(t, lambdatest.Config{Client: func(id string, secret map[string]any) {
+	provider := battery.NewProvider(t)
+	d := deploy(t, lambdatest.Config{Client: func(id string, secret map[string]any) {
 		clear(secret)
-		if err := json.Unmarshal([]byte(b.provider.Document(id)), &secret); err != nil {
+		if err := json.Unmarshal([]byte(provider.Document(id)), &secret); err != nil {
 			t.Fatal(err)
 		}
 	}})
-	b.Store = &dynamo.Store{API: b.Database.Client, ConnectionsTable: b.Database.ConnectionsTable, StateTable: b.Database.StateTable}
-	b.manager = secretsmanager.New(secretsmanager.Options{
-		BaseEndpoint: &b.Secrets.URL, Region: "eu-central-1", Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
-	})
-	prefix := b.Environment(t, "AuthorizeFunction")["PROVIDER_SECRETS"]
-	battery.Run(t, battery.Target{
+	b, hosted := besiege(d, provider, ""), besiege(d, provider, completionURL)
+	prefix := d.Environment(t, "AuthorizeFunction")["PROVIDER_SECRETS"]
+	target := battery.Target{
 		Name: "built functions", Deployment: b, PublicURL: lambdatest.PublicURL, ReturnTo: lambdatest.ReturnOrigin + "/done",
-		ConnectKey: b.ConnectKey, Provider: b.provider, Now: time.Now,
-		Configure: func(id, document string) { b.configure(prefix+id, document) }, Forget: b.restart,
-		Limits: true, Hosts: true, Brief: true,
+		ConnectKey: d.ConnectKey, Provider: provider, Now: time.Now,
+		Configure: func(id, document string) { b.configure(prefix+id, document) },
+		Forget:    func() { b.restart(); hosted.restart() },
+		Overdue:   b.overdue, Garble: b.garble, Writes: writes(d.DynamoDB), Limits: true, Hosts: true, Brief: true,
+	}
+	completing := target
+	completing.Deployment, completing.CompletionURL = hosted, completionURL
+	target.Hosted = &completing
+	battery.Run(t, target)
+}
+
+// besiege returns the functions of d's world with a completion URL, "" for none.
+func besiege(d *deployment, provider *battery.Provider, completionURL string) *besieged {
+	own := *d
+	own.change, own.running = map[string]map[string]string{"CallbackFunction": {"COMPLETION_URL": completionURL}}, map[string]*lambdatest.Function{}
+	return &besieged{
+		deployment: &own, provider: provider, read: map[*lambdatest.Function]int{},
+		Store: &dynamo.Store{API: d.Database.Client, ConnectionsTable: d.Database.ConnectionsTable, StateTable: d.Database.StateTable},
+		manager: secretsmanager.New(secretsmanager.Options{
+			BaseEndpoint: &d.Secrets.URL, Region: "eu-central-1", Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
+		}),
+	}
+}
+
+// writes returns what counts the writes that the functions ask r for.
+func writes(r *lambdatest.Recorder) func() int {
+	var mu sync.Mutex
+	sum := 0
+	return func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, call := range r.Take() {
+			if !strings.HasPrefix(call, "GetItem ") && !strings.HasPrefix(call, "Query ") {
+				sum++
+			}
+		}
+		return sum
+	}
+}
+
+// overdue ends the time of the answer that a row of the state table holds: their
+// clock is the machine's.
+func (b *besieged) overdue(ctx context.Context, id string) error {
+	past := strconv.FormatInt(time.Now().Unix()-1, 10)
+	_, err := b.Database.Client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+		TableName: &b.Database.StateTable, Key: map[string]ddb.AttributeValue{"id": &ddb.AttributeValueMemberS{Value: id}},
+		UpdateExpression: aws.String("SET held_until = :past"), ConditionExpression: aws.String("attribute_exists(held_until)"),
+		ExpressionAttributeValues: map[string]ddb.AttributeValue{":past": &ddb.AttributeValueMemberN{Value: past}},
 	})
+	return err
+}
+
+// garble makes the fence of a connection a text.
+func (b *besieged) garble(k connection.Key) (mend func(), err error) {
+	set := func(v ddb.AttributeValue) error {
+		_, err := b.Database.Client.UpdateItem(b.t.Context(), &dynamodb.UpdateItemInput{
+			TableName: &b.Database.ConnectionsTable, Key: key(k.ConnectionID, k.Provider), UpdateExpression: aws.String("SET fence = :fence"),
+			ConditionExpression: aws.String("attribute_exists(fence)"), ExpressionAttributeValues: map[string]ddb.AttributeValue{":fence": v},
+		})
+		return err
+	}
+	good := b.item(k.ConnectionID, k.Provider)["fence"]
+	return func() {
+		if err := set(good); err != nil {
+			b.t.Errorf("mend: %v", err)
+		}
+	}, set(&ddb.AttributeValueMemberS{Value: "seven"})
 }
 
 // configure stores a secret, or removes it.
@@ -81,7 +145,7 @@ func (b *besieged) configure(name, document string) {
 // restart ends the processes, and with them what they keep of secrets.
 func (b *besieged) restart() {
 	_ = b.Log()
-	for _, name := range []string{"AuthorizeFunction", "CallbackFunction"} {
+	for _, name := range []string{"AuthorizeFunction", "CallbackFunction", "ConnectionsFunction"} {
 		if b.running[name] != nil {
 			b.kill(name)
 		}
@@ -98,6 +162,14 @@ func (b *besieged) Log() string {
 		b.read[f] = len(out)
 	}
 	return b.printed.String()
+}
+
+// Invoke implements battery.Deployment.
+func (b *besieged) Invoke(ctx context.Context, input []byte) ([]byte, error) {
+	b.mu.Lock()
+	f := b.function("ConnectionsFunction")
+	b.mu.Unlock()
+	return f.Invoke(ctx, input)
 }
 
 // Do implements battery.Deployment.

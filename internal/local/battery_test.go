@@ -1,6 +1,7 @@
 package local_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -25,9 +26,18 @@ type deployment struct {
 	running
 }
 
-// The bad inputs and faults that local mode meets, over its own port.
+// The bad inputs and faults that local mode meets, over its own port: without a
+// host that completes connections, and with one.
 func TestBatteryOnLocalMode(t *testing.T) {
 	provider := battery.NewProvider(t)
+	target, hosted := localTarget(t, provider, false), localTarget(t, provider, true)
+	target.Hosted = &hosted
+	battery.Run(t, target)
+}
+
+// localTarget starts a local mode for the battery.
+func localTarget(t *testing.T, provider *battery.Provider, completion bool) battery.Target {
+	t.Helper()
 	file, dir := filepath.Join(t.TempDir(), "secrets.json"), t.TempDir()
 	documents := map[string]json.RawMessage{}
 	write := func(id, document string) {
@@ -49,7 +59,7 @@ func TestBatteryOnLocalMode(t *testing.T) {
 	var offset atomic.Int64 // of a clock that goes on by itself: routes have a deadline
 	now := func() time.Time { return time.Now().Add(time.Duration(offset.Load())) }
 	d := deployment{running: start(t, func(c *local.Config) {
-		c.Now = now
+		c.Now, c.Completion = now, completion
 		c.Dir, c.SecretsFile, c.AllowPrivate, c.TokenLifetime = dir, file, true, 0
 	}, everyLevel)}
 	d.Store = d.running.Store()
@@ -66,10 +76,14 @@ func TestBatteryOnLocalMode(t *testing.T) {
 	if err := json.Unmarshal(ring, &seal); err != nil {
 		t.Fatal(err)
 	}
-	battery.Run(t, battery.Target{
+	target := battery.Target{
 		Name: "local mode", Deployment: d, PublicURL: d.URL, ReturnTo: d.URL + "/done", ConnectKey: key.Secret, Secrets: []string{seal.Keys["k1"]},
 		Provider: provider, Now: now, Advance: func(d time.Duration) { offset.Add(int64(d)) }, Configure: write, Brief: true,
-	})
+	}
+	if completion {
+		target.CompletionURL = d.URL + "/complete"
+	}
+	return target
 }
 
 // everyLevel lets local mode print all that it has to say, as a function does.
@@ -79,6 +93,21 @@ func everyLevel(c *local.Config) {
 
 // Log implements battery.Deployment.
 func (d deployment) Log() string { return d.out.String() }
+
+// Invoke implements battery.Deployment, as the command does it.
+func (d deployment) Invoke(ctx context.Context, input []byte) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, d.URL+"/control", bytes.NewReader(input))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultTransport.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	return io.ReadAll(resp.Body)
+}
 
 // Do implements battery.Deployment.
 func (d deployment) Do(ctx context.Context, r battery.Request) (battery.Answer, error) {
