@@ -17,7 +17,7 @@ import (
 )
 
 func main() {
-	s, err := search(os.Stdin)
+	s, err := search(os.Stdin, os.Stdout)
 	fmt.Println(s)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -41,14 +41,14 @@ func (s sum) String() string {
 		s.Passed, s.Failed, s.Lines, s.Bytes, s.LogLines, s.Logs, s.LogBytes, s.Secrets)
 }
 
-// search reads the output of go test -v, and prints each line that has a secret.
-func search(r io.Reader) (sum, error) {
+// search reads the output of go test -v, and writes to w each line that has a
+// secret or tells of a failure.
+func search(r io.Reader, w io.Writer) (sum, error) {
 	var s sum
-	var w canary.Watch
 	lines := bufio.NewReader(r)
 	for {
 		line, err := lines.ReadString('\n')
-		s.take(&w, line)
+		s.take(w, line)
 		if errors.Is(err, io.EOF) {
 			break
 		}
@@ -68,12 +68,12 @@ func search(r io.Reader) (sum, error) {
 }
 
 // take searches one line.
-func (s *sum) take(w *canary.Watch, line string) {
+func (s *sum) take(w io.Writer, line string) {
 	s.Lines++
 	s.Bytes += len(line)
-	for _, f := range w.Find(line) {
+	for _, f := range new(canary.Watch).Find(line) {
 		s.Secrets++
-		fmt.Println("printed:", f)
+		_, _ = fmt.Fprintln(w, "printed:", f)
 	}
 	text := strings.TrimSpace(line)
 	switch {
@@ -81,7 +81,7 @@ func (s *sum) take(w *canary.Watch, line string) {
 		s.Passed++
 	case strings.HasPrefix(text, "--- FAIL: "), strings.HasPrefix(text, "FAIL\t"):
 		s.Failed++
-		fmt.Println(text)
+		_, _ = fmt.Fprintln(w, text)
 	case strings.HasPrefix(text, "=== ATTR "):
 		var lines, bytes int
 		if _, found, ok := strings.Cut(text, " "+canary.Searched+" "); ok {
