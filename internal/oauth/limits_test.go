@@ -200,9 +200,9 @@ func TestNoStageTakesLongerThanTheCall(t *testing.T) {
 // slow is our client, with a provider in memory behind it.
 func slow(s stage, ended *sync.WaitGroup) *http.Client {
 	client := NewHTTPClient(true)
+	ended.Add(1) // the one connection, or its dial: each outlives a shorter call
 	client.Transport.(*http.Transport).DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
 		if s.behave == nil { // no socket may be in a test of synctest: this is the dialer's time
-			ended.Add(1)
 			defer ended.Done()
 			ctx, cancel := context.WithTimeout(ctx, setupTimeout)
 			defer cancel()
@@ -211,11 +211,12 @@ func slow(s stage, ended *sync.WaitGroup) *http.Client {
 		}
 		ours, theirs := net.Pipe()
 		gone := make(chan struct{})
-		ended.Go(func() {
+		go func() {
+			defer ended.Done()
 			defer func() { _ = theirs.Close() }()
 			s.behave(theirs)
 			<-gone
-		})
+		}()
 		return telling{ours, sync.OnceFunc(func() { close(gone) })}, nil
 	}
 	return client
