@@ -82,8 +82,9 @@ var (
 // Handle answers one request. Its error is always nil: whatever goes wrong is
 // an answer to the browser, not a failed invocation.
 func (h *Handler) Handle(ctx context.Context, ev events.APIGatewayV2HTTPRequest) (resp web.Response, _ error) {
-	req, readErr := web.Read(ev)
+	var req web.Request
 	defer web.Recover(ctx, h.Log, &req, &resp)
+	req, readErr := web.Read(ev)
 	resp, err := h.start(ctx, &req, readErr)
 	if err != nil {
 		return web.Refuse(ctx, h.Log, req, textFor(err), "authorize", err), nil
