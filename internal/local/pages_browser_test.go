@@ -313,13 +313,14 @@ func (r running) none(t *testing.T, connectionID, provider string, codes int) {
 	r.codes(t, provider, codes)
 }
 
-// active checks that a connection was made, and how many codes were sent.
-func (r running) active(t *testing.T, connectionID, provider string, codes int) {
+// active checks that a connection to Whiplash was made, and how many codes were
+// sent.
+func (r running) active(t *testing.T, connectionID string, codes int) {
 	t.Helper()
-	if c := r.control(t, "get", connectionID, provider).Connection; c == nil || c.Status != connection.Active {
+	if c := r.control(t, "get", connectionID, "whiplash").Connection; c == nil || c.Status != connection.Active {
 		t.Errorf("connection %s = %+v, want it active", connectionID, c)
 	}
-	r.codes(t, provider, codes)
+	r.codes(t, "whiplash", codes)
 }
 
 func (r running) codes(t *testing.T, provider string, want int) {
@@ -337,7 +338,7 @@ func testApprovePage(t *testing.T, b browser) {
 	tab.decide("whiplash", "approve")
 	tab.reads("Whiplash is connected", "You can close this window", "Connection acct_42", "Provider Whiplash")
 	tab.shot("flow-approve")
-	r.active(t, "acct_42", "whiplash", 1)
+	r.active(t, "acct_42", 1)
 }
 
 // Back from the outcome, to the provider's page, and another decision there:
@@ -361,7 +362,7 @@ func testBackButton(t *testing.T, b browser) {
 			if got := tab.text("#notice"); !strings.Contains(got, "is connected as back") {
 				t.Errorf("after %s once more the person reads %q", decision, got)
 			}
-			r.active(t, "back", "whiplash", 1)
+			r.active(t, "back", 1)
 		}
 		if again := r.control(t, "get", "back", "whiplash").Connection; again.UpdatedAt != token.UpdatedAt {
 			t.Errorf("the connection was written again: %+v, before %+v", again, token)
@@ -381,7 +382,7 @@ func testBackButton(t *testing.T, b browser) {
 		tab.open(link) // the link is still good: declining does not use it up
 		tab.decide("whiplash", "approve")
 		tab.reads("Whiplash is connected", "changed-mind")
-		r.active(t, "changed-mind", "whiplash", 2)
+		r.active(t, "changed-mind", 2)
 		tab.open(link) // and now it is not
 		tab.decide("whiplash", "approve")
 		tab.reads("This link has been used", "ask for a new link")
@@ -437,7 +438,7 @@ func testOtherBrowser(t *testing.T, b browser) {
 	other.shot("flow-other-browser")
 	first.open(callback)
 	first.has(".notice.good")
-	r.active(t, "mine", "whiplash", 1)
+	r.active(t, "mine", 1)
 	other.open(callback)
 	other.reads("This cannot be finished in this browser")
 	r.codes(t, "whiplash", 1)
@@ -456,7 +457,7 @@ func testMissingCookie(t *testing.T, b browser) {
 	r.none(t, "forgetful", "whiplash", 0)
 	tab.connect(r, "whiplash", "forgetful", "approve")
 	tab.has(".notice.good")
-	r.active(t, "forgetful", "whiplash", 1)
+	r.active(t, "forgetful", 1)
 }
 
 // A link and a request of the browser expire each on its own.
@@ -546,7 +547,7 @@ func testFormPost(t *testing.T, b browser) {
 					t.Errorf("notice = %q, want %q", tab.text("#notice"), want)
 				}
 				if decision == "approve" {
-					r.active(t, id, "whiplash", before+1)
+					r.active(t, id, before+1)
 				} else {
 					r.none(t, id, "whiplash", before)
 				}
