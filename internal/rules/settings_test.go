@@ -16,7 +16,7 @@ func TestTemplateAndFunctionsAgreeOnSettings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range []settings.Function{settings.Authorize, settings.Callback, settings.Refresh, settings.Connections} {
+	for _, f := range []settings.Function{settings.Authorize, settings.Callback, settings.Refresh, settings.Connections, settings.Events} {
 		name := strings.ToUpper(string(f[:1])) + string(f[1:]) + "Function"
 		want := slices.DeleteFunc(slices.Sorted(slices.Values(f.Names())), func(s string) bool { return s == "ALLOW_PRIVATE_PROVIDERS" })
 		if got := environment[name]; !slices.Equal(got, want) {

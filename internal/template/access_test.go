@@ -4,14 +4,17 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
-// granted is what each function may do: "action on resource". A change here is a
-// change of what an intruder in that function may do.
+// granted is what each role and managed policy allows: "action on resource". A
+// change here is a change of what an intruder with it may do. What is allowed under
+// a condition is there too; policies_test.go looks at the conditions.
 var granted = map[string][]string{
-	"authorize": {
+	"AuthorizeRole": {
 		"logs:CreateLogStream on AuthorizeLogs.Arn",
 		"logs:PutLogEvents on AuthorizeLogs.Arn",
 		"secretsmanager:BatchGetSecretValue on *",
@@ -19,7 +22,7 @@ var granted = map[string][]string{
 		"secretsmanager:GetSecretValue on SealSecret",
 		"secretsmanager:GetSecretValue on " + secretsBelow + "providers/*",
 	},
-	"callback": {
+	"CallbackRole": {
 		"dynamodb:GetItem on ConnectionsTable.Arn",
 		"dynamodb:GetItem on StateTable.Arn",
 		"dynamodb:UpdateItem on ConnectionsTable.Arn",
@@ -31,7 +34,7 @@ var granted = map[string][]string{
 		"secretsmanager:GetSecretValue on SealSecret",
 		"secretsmanager:GetSecretValue on " + secretsBelow + "providers/*",
 	},
-	"refresh": {
+	"RefreshRole": {
 		"dynamodb:GetItem on ConnectionsTable.Arn",
 		"dynamodb:GetItem on StateTable.Arn",
 		"dynamodb:Query on ${ConnectionsTable.Arn}/index/due",
@@ -49,8 +52,9 @@ var granted = map[string][]string{
 		"sqs:GetQueueAttributes on ShardQueue.Arn",
 		"sqs:ReceiveMessage on ShardQueue.Arn",
 		"sqs:SendMessage on ShardQueue.Arn",
+		"sqs:SendMessage on SweepDeadLetters.Arn",
 	},
-	"connections": {
+	"ConnectionsRole": {
 		"dynamodb:GetItem on ConnectionsTable.Arn",
 		"dynamodb:GetItem on StateTable.Arn",
 		"dynamodb:Query on ConnectionsTable.Arn",
@@ -65,91 +69,133 @@ var granted = map[string][]string{
 		"secretsmanager:GetSecretValue on " + secretsBelow + "providers/*",
 		"secretsmanager:GetSecretValue on " + secretsBelow + "rescue/*",
 	},
+	"EventsRole": {
+		"dynamodb:DescribeStream on ConnectionsTable.StreamArn",
+		"dynamodb:GetRecords on ConnectionsTable.StreamArn",
+		"dynamodb:GetShardIterator on ConnectionsTable.StreamArn",
+		"dynamodb:ListStreams on *",
+		"events:PutEvents on EventBus",
+		"events:PutEvents on arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:event-bus/${EventBus}",
+		"logs:CreateLogStream on EventsLogs.Arn",
+		"logs:PutLogEvents on EventsLogs.Arn",
+		"secretsmanager:GetSecretValue on ConnectSecret",
+		"sqs:SendMessage on EventsDeadLetters.Arn",
+	},
+	"TableKeyPolicy": {
+		"kms:Decrypt on KmsKeyArn", "kms:DescribeKey on KmsKeyArn", "kms:Encrypt on KmsKeyArn",
+		"kms:GenerateDataKey on KmsKeyArn", "kms:ReEncryptFrom on KmsKeyArn", "kms:ReEncryptTo on KmsKeyArn",
+	},
+	"SecretKeyPolicy":    {"kms:Decrypt on KmsKeyArn"},
+	"TracingPolicy":      {"xray:PutTelemetryRecords on *", "xray:PutTraceSegments on *"},
+	"ReaderPolicy":       {"dynamodb:GetItem on ConnectionsTable.Arn", "kms:Decrypt on KmsKeyArn", "kms:DescribeKey on KmsKeyArn"},
+	"TenantReaderPolicy": {"dynamodb:GetItem on ConnectionsTable.Arn", "kms:Decrypt on KmsKeyArn", "kms:DescribeKey on KmsKeyArn"},
+	"HostPolicy": {
+		"kms:Decrypt on KmsKeyArn",
+		"lambda:InvokeFunction on ConnectionsFunction.Alias",
+		"secretsmanager:GetSecretValue on ConnectSecret",
+	},
+	"OperatorPolicy": {
+		"dynamodb:DescribeContinuousBackups on ConnectionsTable.Arn",
+		"dynamodb:DescribeContinuousBackups on StateTable.Arn",
+		"dynamodb:DescribeTable on ConnectionsTable.Arn",
+		"dynamodb:DescribeTable on StateTable.Arn",
+		"dynamodb:DescribeTimeToLive on ConnectionsTable.Arn",
+		"dynamodb:DescribeTimeToLive on StateTable.Arn",
+		"lambda:GetFunctionConfiguration on AuthorizeFunction.Arn",
+		"lambda:GetFunctionConfiguration on CallbackFunction.Arn",
+		"lambda:GetFunctionConfiguration on ConnectionsFunction.Alias",
+		"lambda:GetFunctionConfiguration on ConnectionsFunction.Arn",
+		"lambda:GetFunctionConfiguration on EventsFunction.Arn",
+		"lambda:GetFunctionConfiguration on RefreshFunction.Arn",
+		"lambda:InvokeFunction on ConnectionsFunction.Alias",
+		"logs:FilterLogEvents on CallbackLogs.Arn",
+		"logs:FilterLogEvents on ConnectionsLogs.Arn",
+		"logs:FilterLogEvents on RefreshLogs.Arn",
+		"secretsmanager:CreateSecret on " + secretsBelow + "providers/*",
+		"secretsmanager:CreateSecret on " + secretsBelow + "rescue/*",
+		"secretsmanager:DescribeSecret on ConnectSecret",
+		"secretsmanager:DescribeSecret on SealSecret",
+		"secretsmanager:DescribeSecret on " + secretsBelow + "providers/*",
+		"secretsmanager:GetSecretValue on " + secretsBelow + "providers/*",
+		"secretsmanager:PutSecretValue on " + secretsBelow + "providers/*",
+	},
 }
 
 // secretsBelow begins the ARN of the secrets that people make for this stack.
 const secretsBelow = "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:${AWS::StackName}/"
 
-// An allowance is one statement of a role, its actions and resources as lists.
+// An allowance is one statement, its actions and resources as lists.
 type allowance struct {
-	role      string
+	of        string // the role or managed policy
 	effect    any
 	actions   []string
 	resources []string
 	other     []string // keys such as NotAction and NotResource
 }
 
-// allowances returns the statements of all roles that the template writes out,
-// those under a condition included.
+// allowances returns the statements of all roles and managed policies that the
+// template writes out, those under a condition included.
 func allowances(doc map[string]any) []allowance {
 	var found []allowance
+	add := func(id string, document any) {
+		statements, _ := at(document, "Statement").([]any)
+		for _, s := range statements {
+			if branches, ok := at(s, "Fn::If").([]any); ok && len(branches) == 3 && at(branches[2], "Ref") == "AWS::NoValue" {
+				s = branches[1]
+			}
+			statement, _ := s.(map[string]any)
+			a := allowance{of: id, effect: statement["Effect"], actions: list(statement["Action"])}
+			for _, r := range list(statement["Resource"]) {
+				if r != "AWS::NoValue" {
+					a.resources = append(a.resources, r)
+				}
+			}
+			for key := range statement {
+				if !slices.Contains([]string{"Sid", "Effect", "Action", "Resource", "Condition"}, key) {
+					a.other = append(a.other, key)
+				}
+			}
+			if statement["Sid"] == nil {
+				a.other = append(a.other, "no Sid")
+			}
+			found = append(found, a)
+		}
+	}
 	for id, role := range resources(doc, "AWS::IAM::Role") {
 		policies, _ := at(role, "Properties", "Policies").([]any)
 		for _, policy := range policies {
-			statements, _ := at(policy, "PolicyDocument", "Statement").([]any)
-			for _, s := range statements {
-				if branches, ok := at(s, "Fn::If").([]any); ok && len(branches) == 3 && at(branches[2], "Ref") == "AWS::NoValue" {
-					s = branches[1]
-				}
-				statement, _ := s.(map[string]any)
-				a := allowance{role: id, effect: statement["Effect"], actions: list(statement["Action"]), resources: list(statement["Resource"])}
-				for key := range statement {
-					if !slices.Contains([]string{"Sid", "Effect", "Action", "Resource"}, key) {
-						a.other = append(a.other, key)
-					}
-				}
-				found = append(found, a)
-			}
+			add(id, at(policy, "PolicyDocument"))
 		}
+	}
+	for id, policy := range resources(doc, "AWS::IAM::ManagedPolicy") {
+		add(id, at(policy, "Properties", "PolicyDocument"))
 	}
 	return found
 }
 
-// list returns the names in one value or a list of them: a string as it is, a Ref
-// as its resource, a GetAtt as resource.attribute, a Sub as its text.
-func list(node any) []string {
-	nodes, ok := node.([]any)
-	if !ok {
-		nodes = []any{node}
-	}
-	var names []string
-	for _, n := range nodes {
-		switch {
-		case at(n, "Ref") != nil:
-			names = append(names, fmt.Sprint(at(n, "Ref")))
-		case at(n, "Fn::Sub") != nil:
-			names = append(names, fmt.Sprint(at(n, "Fn::Sub")))
-		case at(n, "Fn::GetAtt") != nil:
-			names = append(names, strings.Join(list(at(n, "Fn::GetAtt")), "."))
-		default:
-			names = append(names, fmt.Sprint(n))
-		}
-	}
-	return names
-}
-
 func permissions(doc map[string]any, p *problems) {
-	for word, expected := range granted {
-		var got []string
-		for _, a := range allowances(doc) {
-			if a.role != strings.TrimSuffix(functions[word], "Function")+"Role" {
-				continue
-			}
-			for _, action := range a.actions {
-				for _, resource := range a.resources {
-					got = append(got, action+" on "+resource)
-				}
+	got := map[string][]string{}
+	for _, a := range allowances(doc) {
+		for _, action := range a.actions {
+			for _, resource := range a.resources {
+				got[a.of] = append(got[a.of], action+" on "+resource)
 			}
 		}
-		slices.Sort(got)
-		for _, permission := range got {
+	}
+	for id := range got {
+		if granted[id] == nil {
+			p.add("%s is no role or policy that these rules know", id)
+		}
+	}
+	for id, expected := range granted {
+		for _, permission := range got[id] {
 			if !slices.Contains(expected, permission) {
-				p.add("%s may %s, which it does not need", word, permission)
+				p.add("%s may %s, which it does not need", id, permission)
 			}
 		}
 		for _, permission := range expected {
-			if !slices.Contains(got, permission) {
-				p.add("%s may not %s, which it needs", word, permission)
+			if !slices.Contains(got[id], permission) {
+				p.add("%s may not %s, which it needs", id, permission)
 			}
 		}
 	}
@@ -160,19 +206,23 @@ func permissions(doc map[string]any, p *problems) {
 var nowhere = map[string]string{
 	"secretsmanager:BatchGetSecretValue": "it returns only the secrets that GetSecretValue may read",
 	"secretsmanager:ListSecrets":         "it returns names, descriptions and tags, and no value",
+	"dynamodb:ListStreams":               "it returns names of streams, and nothing in them",
+	"xray:PutTelemetryRecords":           "it only sends",
+	"xray:PutTraceSegments":              "it only sends",
 }
 
 func noWildcards(doc map[string]any, p *problems) {
 	for _, a := range allowances(doc) {
 		if a.effect != "Allow" || len(a.other) > 0 {
-			p.add("%s: a statement has more than Allow, actions and resources: %v", a.role, a.other)
+			p.add("%s: a statement is not Allow with Sid, actions and resources: %v", a.of, a.other)
 		}
 		for _, action := range a.actions {
 			if strings.ContainsAny(action, "*?") || !strings.Contains(action, ":") {
-				p.add("%s: %s is not one exact action", a.role, action)
+				p.add("%s: %s is not one exact action", a.of, action)
 			}
 		}
-		if len(a.actions) == 1 && nowhere[a.actions[0]] != "" && slices.Equal(a.resources, []string{"*"}) {
+		somewhere := func(action string) bool { return nowhere[action] == "" }
+		if !slices.ContainsFunc(a.actions, somewhere) && slices.Equal(a.resources, []string{"*"}) {
 			continue
 		}
 		for _, resource := range a.resources {
@@ -180,8 +230,36 @@ func noWildcards(doc map[string]any, p *problems) {
 				continue // Their names are chosen after the deployment.
 			}
 			if strings.ContainsAny(resource, "*?") {
-				p.add("%s: %s is not one exact resource", a.role, resource)
+				p.add("%s: %s is not one exact resource", a.of, resource)
 			}
+		}
+	}
+}
+
+// defended finds wildcards in statements whose own comment does not name them: the
+// lines within a statement and those right above it.
+func defended(source string, p *problems) {
+	wildcard := regexp.MustCompile(`(\w+/|:)?\*`)
+	var above, comments string
+	indent, sid := -1, ""
+	for line := range strings.Lines(source) {
+		text := strings.TrimSpace(line)
+		depth := len(line) - len(strings.TrimLeft(line, " "))
+		switch {
+		case strings.HasPrefix(text, "#"):
+			above += text
+			comments += text
+			continue
+		case strings.HasPrefix(text, "- Sid: "):
+			indent, sid, comments = depth, strings.TrimPrefix(text, "- Sid: "), above
+		case text != "" && depth <= indent:
+			indent = -1
+		}
+		if text != "" {
+			above = ""
+		}
+		if found := wildcard.FindString(text); indent >= 0 && found != "" && !strings.Contains(comments, found) {
+			p.add("no comment of the statement %s defends %s", sid, found)
 		}
 	}
 }
@@ -215,6 +293,9 @@ func names(doc map[string]any, p *problems) {
 		"AWS::SecretsManager::Secret": "Name",
 		"AWS::Serverless::HttpApi":    "Name",
 		"AWS::SQS::Queue":             "QueueName",
+		"AWS::CloudWatch::Alarm":      "AlarmName",
+		"AWS::CloudWatch::Dashboard":  "DashboardName",
+		"AWS::IAM::ManagedPolicy":     "ManagedPolicyName",
 	} {
 		for id, resource := range resources(doc, kind) {
 			p.want(id+" "+property, at(resource, "Properties", property), `null`)
@@ -268,12 +349,29 @@ func parameters(doc map[string]any, p *problems) {
 func outputs(doc map[string]any, p *problems) {
 	all, _ := at(doc, "Outputs").(map[string]any)
 	p.want("outputs", slices.Sorted(maps.Keys(all)), `["ConnectSecretArn","ConnectionsFunctionArn","ConnectionsFunctionName",`+
-		`"ConnectionsTableArn","ConnectionsTableName","ProviderSecrets","PublicUrl","RedirectUri","SealSecretArn"]`)
+		`"ConnectionsTableArn","ConnectionsTableName","CustomDomainTarget","HostPolicyArn","OperatorPolicyArn","ProviderSecrets","PublicUrl","ReaderPolicyArn",`+
+		`"RedirectUri","RescueSecrets","SealSecretArn","TenantReaderPolicyArn"]`)
 	for name, output := range all {
 		if at(output, "Description") == nil {
 			p.add("%s has no description", name)
 		}
 	}
-	p.want("redirect URI", at(all, "RedirectUri", "Value"), `{"Fn::If":["HasPublicUrl",`+
-		`{"Fn::Sub":"${PublicUrl}/callback/{provider}"},{"Fn::Sub":"https://${Api}.execute-api.${AWS::Region}.${AWS::URLSuffix}/callback/{provider}"}]}`)
+	for _, tt := range []struct{ publicURL, domain, want string }{
+		{"", "", "https://a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com"},
+		{"", "c.example.com", "https://c.example.com"},
+		{"https://e.example.com/x", "c.example.com", "https://e.example.com/x"},
+	} {
+		stack, err := render(doc, map[string]string{"PublicUrl": tt.publicURL, "CustomDomain": tt.domain, "CertificateArn": certificate})
+		if err != nil {
+			p.add("%v", err)
+			continue
+		}
+		p.want("public URL", stack.Outputs["PublicUrl"], quoted(tt.want))
+		p.want("redirect URI", stack.Outputs["RedirectUri"], quoted(tt.want+"/callback/{provider}"))
+		p.want("control plane", stack.Outputs["ConnectionsFunctionName"], `"stack-ConnectionsFunction:live"`)
+		p.want("control plane", stack.Outputs["ConnectionsFunctionArn"], quoted(arn("lambda", "function:stack-ConnectionsFunction:live")))
+	}
 }
+
+// quoted returns text as JSON.
+func quoted(text string) string { return strconv.Quote(text) }

@@ -19,17 +19,18 @@ var operation = []string{
 }
 
 // Tables returns a request to create each DynamoDB table of the template at path,
-// sorted by name: keys, attributes, indexes and billing as they are deployed.
+// sorted by name: keys, attributes, indexes and billing as they are deployed with
+// the default of every parameter.
 //
 // TableName is the logical ID, ConnectionsTable or StateTable; a caller that
 // shares an emulator gives it a name of its own. A property that CreateTable does
-// not have, and a key that is an intrinsic function, are errors.
+// not have is an error.
 func Tables(path string) ([]*dynamodb.CreateTableInput, error) {
-	doc, err := read(path)
+	stack, err := Render(path, nil)
 	if err != nil {
 		return nil, err
 	}
-	found := resources(doc, "AWS::DynamoDB::Table")
+	found := stack.resources("AWS::DynamoDB::Table")
 	var tables []*dynamodb.CreateTableInput
 	for _, id := range slices.Sorted(maps.Keys(found)) {
 		input, err := table(found[id])

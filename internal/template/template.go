@@ -2,12 +2,12 @@
 // deployed: the DynamoDB store on tables made from it, the functions with the
 // variables that it sets.
 //
-// It is not a CloudFormation engine. Parameters and conditions are not
-// evaluated; an intrinsic function stays a map with its long name, so that !Ref X
-// and {Ref: X} read alike. Only tests import this package.
+// Render evaluates parameters and conditions, and Policy what a role or managed
+// policy may do then. It is not a CloudFormation engine, and knows of IAM only what
+// the template uses: what it does not know is an error. Only tests import it.
 //
-// To change what the template must hold, change the rule in rules_test.go; each
-// rule has a mutation in mutations_test.go that breaks it.
+// To change what the template must hold, change its rule: rules_test.go has the list
+// of all. Each rule has a mutation in mutations_test.go that breaks it.
 package template
 
 import (
@@ -182,4 +182,31 @@ func mapping(node any) (map[string]any, error) {
 		return nil, fmt.Errorf("%v is not a mapping", node)
 	}
 	return fields, nil
+}
+
+// list returns the names in one value or a list of them: a string as it is, a Ref
+// as its resource, a GetAtt as resource.attribute, a Sub as its text, an If as both
+// of its branches.
+func list(node any) []string {
+	nodes, ok := node.([]any)
+	if !ok {
+		nodes = []any{node}
+	}
+	var names []string
+	for _, n := range nodes {
+		branches, isIf := at(n, "Fn::If").([]any)
+		switch {
+		case isIf && len(branches) == 3:
+			names = append(names, list(branches[1:])...)
+		case at(n, "Ref") != nil:
+			names = append(names, fmt.Sprint(at(n, "Ref")))
+		case at(n, "Fn::Sub") != nil:
+			names = append(names, fmt.Sprint(at(n, "Fn::Sub")))
+		case at(n, "Fn::GetAtt") != nil:
+			names = append(names, strings.Join(list(at(n, "Fn::GetAtt")), "."))
+		default:
+			names = append(names, fmt.Sprint(n))
+		}
+	}
+	return names
 }

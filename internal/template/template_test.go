@@ -87,18 +87,19 @@ func TestTablesAreReadyToCreate(t *testing.T) {
 }
 
 func TestAPropertyThatTablesDoesNotKnowIsAnError(t *testing.T) {
-	tests := map[string]string{
-		"unknown property": "Colour: blue",
-		"intrinsic key":    "KeySchema: [{AttributeName: !Ref Key, KeyType: HASH}]",
+	tests := map[string]struct{ property, reason string }{
+		"unknown property":       {"Colour: blue", "request of T"},
+		"reference to nothing":   {"KeySchema: [{AttributeName: !Ref Key, KeyType: HASH}]", "render T"},
+		"property of other type": {"KeySchema: HASH", "request of T"},
 	}
-	for name, property := range tests {
+	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "template.yaml")
-			source := "Resources:\n  T:\n    Type: AWS::DynamoDB::Table\n    Properties:\n      " + property + "\n"
+			source := "Resources:\n  T:\n    Type: AWS::DynamoDB::Table\n    Properties:\n      " + tt.property + "\n"
 			if err := os.WriteFile(file, []byte(source), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if tables, err := Tables(file); err == nil || !strings.Contains(err.Error(), "request of T") {
+			if tables, err := Tables(file); err == nil || !strings.Contains(err.Error(), tt.reason) {
 				t.Errorf("got %v and error %v, want one that names the table", tables, err)
 			}
 		})

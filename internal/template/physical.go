@@ -1,0 +1,124 @@
+package template
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// ref returns what Ref gives: of a parameter its value, of a resource its
+// physical ID.
+func (r *renderer) ref(name string) (any, error) {
+	if name == "AWS::NoValue" {
+		return absent{}, nil
+	}
+	if v, ok := r.values[name]; ok {
+		return v, nil
+	}
+	if id, part, ok := cutLast(name); ok {
+		return r.attribute(id, part)
+	}
+	if !r.exists(name) {
+		return nil, fmt.Errorf("%s is neither a parameter nor a resource that is there", name)
+	}
+	switch at(r.doc, "Resources", name, "Type") {
+	case "AWS::SecretsManager::Secret":
+		return arn("secretsmanager", "secret:"+name+"-Ab12Cd"), nil
+	case "AWS::SQS::Queue":
+		return "https://sqs.eu-central-1.amazonaws.com/123456789012/stack-" + name, nil
+	case "AWS::IAM::ManagedPolicy":
+		return "arn:aws:iam::123456789012:policy/stack-" + name, nil
+	case "AWS::Logs::LogGroup":
+		return r.value(at(r.doc, "Resources", name, "Properties", "LogGroupName"))
+	case "AWS::ApiGatewayV2::DomainName":
+		return r.values["CustomDomain"], nil
+	case "AWS::Serverless::HttpApi":
+		return "a1b2c3d4e5", nil
+	}
+	return "stack-" + name, nil
+}
+
+// cutLast parts the references that SAM adds: AFunction.Alias and Api.Stage.
+func cutLast(name string) (id, part string, ok bool) {
+	id, part, _ = strings.Cut(name, ".")
+	return id, part, part == "Alias" || part == "Stage"
+}
+
+// attribute returns what GetAtt gives.
+func (r *renderer) attribute(id, name string) (any, error) {
+	if !r.exists(id) {
+		return nil, fmt.Errorf("%s is no resource that is there", id)
+	}
+	kind := fmt.Sprint(at(r.doc, "Resources", id, "Type"))
+	switch kind + " " + name {
+	case functionType + " Arn":
+		return arn("lambda", "function:stack-"+id), nil
+	case functionType + " Alias":
+		alias := fmt.Sprint(at(r.doc, "Globals", "Function", "AutoPublishAlias"))
+		return arn("lambda", "function:stack-"+id+":"+alias), nil
+	case "AWS::DynamoDB::Table Arn":
+		return arn("dynamodb", "table/stack-"+id), nil
+	case "AWS::DynamoDB::Table StreamArn":
+		if stream, err := r.value(at(r.doc, "Resources", id, "Properties", "StreamSpecification")); err != nil || at(stream, "StreamViewType") == nil {
+			return nil, fmt.Errorf("%s has no stream", id)
+		}
+		return arn("dynamodb", "table/stack-"+id+"/stream/2026-11-23T00:00:00.000"), nil
+	case "AWS::SQS::Queue Arn":
+		return arn("sqs", "stack-"+id), nil
+	case "AWS::SQS::Queue QueueName":
+		return "stack-" + id, nil
+	case "AWS::Logs::LogGroup Arn":
+		group, err := r.ref(id)
+		return arn("logs", fmt.Sprintf("log-group:%v:*", group)), err
+	case "AWS::IAM::Role Arn":
+		return "arn:aws:iam::123456789012:role/stack-" + id, nil
+	case "AWS::Serverless::HttpApi Stage":
+		return at(r.doc, "Resources", id, "Properties", "StageName"), nil
+	case "AWS::ApiGatewayV2::DomainName RegionalDomainName":
+		return "d-a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com", nil
+	case "AWS::ApiGatewayV2::DomainName RegionalHostedZoneId":
+		return "Z1U9ULNL0V5AJ3", nil
+	}
+	return nil, fmt.Errorf("%s of %s, %s, is not known here", name, id, kind)
+}
+
+// arn returns an ARN of the stack's region and account.
+func arn(service, resource string) string {
+	return "arn:aws:" + service + ":eu-central-1:123456789012:" + resource
+}
+
+// allows returns an error where a parameter does not take a value.
+func allows(parameter any, value string) error {
+	if values, ok := at(parameter, "AllowedValues").([]any); ok {
+		if !slices.ContainsFunc(values, func(v any) bool { return fmt.Sprint(v) == value }) {
+			return fmt.Errorf("%q is none of %v", value, values)
+		}
+	}
+	if pattern, ok := at(parameter, "AllowedPattern").(string); ok {
+		re, err := regexp.Compile("^(?:" + pattern + ")$")
+		if err != nil {
+			return fmt.Errorf("read its pattern: %w", err)
+		}
+		if !re.MatchString(value) {
+			return fmt.Errorf("%q does not match %s", value, pattern)
+		}
+	}
+	if at(parameter, "Type") != "Number" {
+		return nil
+	}
+	n, err := strconv.Atoi(value)
+	if err != nil {
+		return fmt.Errorf("%q is no whole number", value)
+	}
+	for bound, outside := range map[string]func(limit int) bool{
+		"MinValue": func(limit int) bool { return n < limit },
+		"MaxValue": func(limit int) bool { return n > limit },
+	} {
+		if limit, err := strconv.Atoi(fmt.Sprint(at(parameter, bound))); err == nil && outside(limit) {
+			return fmt.Errorf("%d is beyond its %s, %d", n, bound, limit)
+		}
+	}
+	return nil
+}
