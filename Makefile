@@ -204,7 +204,7 @@ check-sam: $(STAMPS)/sam
 .PHONY: check-deployment
 check-deployment: $(STAMPS)/sam $(STAMPS)/checkov $(STAMPS)/python $(STAMPS)/emulator-$(EMULATOR)
 	go test -count=1 -tags proof ./internal/deployment
-	go test ./internal/template ./internal/rules ./internal/dynamo
+	go test ./internal/template ./internal/rules ./internal/architecture ./internal/dynamo
 	go test -run 'TestEveryEventIsServedByItsFunction|Setting' ./internal/lambdatest
 
 .PHONY: check-artifacts
@@ -274,6 +274,10 @@ $(STAMPS)/oidc-provider $(STAMPS)/recipes:
 	else \
 		echo '$(@F) is left out, since there is no npm'; \
 	fi
+
+.PHONY: docs
+docs: ## Draw the picture of the README from template.yaml; a test fails where it is not that
+	go run ./internal/architecture/cmd
 
 .PHONY: clean
 clean: ## Remove what was built, but not the tools
