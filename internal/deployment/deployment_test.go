@@ -1,0 +1,443 @@
+package deployment
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/evergrant/evergrant/internal/settings"
+)
+
+// rules are what is true of every stack. Each says what breaks it.
+var rules = map[string]func(s *stack) []string{
+	"nothing refers to what is not created":                 dangling,
+	"nothing waits for itself":                              circles,
+	"no name is taken twice in an account":                  ownNames,
+	"no right has a wildcard but those with a reason":       wildcards,
+	"SAM adds no right beyond those of the schedule":        addedRoles,
+	"everybody calls the alias of a function":               aliases,
+	"a new version is tried in production, and goes back":   canary,
+	"only the API may be called from outside":               doors,
+	"what people cannot make again stays":                   retention,
+	"each function starts with the variables that it gets":  variables,
+	"the stack keeps the quotas of AWS":                     quotas,
+	"every queue and table is encrypted, every log has end": atRest,
+}
+
+func TestEveryStackKeepsEveryRule(t *testing.T) {
+	for name, s := range stacks(t) {
+		for rule, check := range rules {
+			t.Run(name+"/"+rule, func(t *testing.T) {
+				for _, problem := range check(s) {
+					t.Error(problem)
+				}
+			})
+		}
+	}
+}
+
+// of returns the resources of a type by their logical ID.
+func (s *stack) of(kind string) map[string]map[string]any {
+	found := map[string]map[string]any{}
+	for id, r := range s.resources {
+		if r["Type"] == kind {
+			found[id] = r
+		}
+	}
+	return found
+}
+
+func (s *stack) production() bool { return s.parameters["Environment"] == "prod" }
+
+func dangling(s *stack) (problems []string) {
+	check := func(id string, node any) {
+		for _, name := range references(node) {
+			if s.resources[name] == nil {
+				problems = append(problems, fmt.Sprintf("%s refers to %s, which is not created", id, name))
+			}
+		}
+	}
+	for id, r := range s.resources {
+		check(id, r["Properties"])
+	}
+	for id, o := range s.outputs {
+		check("output "+id, o)
+	}
+	if len(s.resources) < 20 || len(s.outputs) < 5 {
+		problems = append(problems, fmt.Sprintf("the stack has %d resources and %d outputs", len(s.resources), len(s.outputs)))
+	}
+	return problems
+}
+
+func circles(s *stack) (problems []string) {
+	const under, done = 1, 2
+	state := map[string]int{}
+	var visit func(id string, way []string)
+	visit = func(id string, way []string) {
+		way = append(way, id)
+		switch {
+		case state[id] == under:
+			problems = append(problems, strings.Join(way, " → "))
+			return
+		case state[id] == done || s.resources[id] == nil:
+			return
+		}
+		state[id] = under
+		after := references(s.resources[id]["Properties"])
+		switch d := s.resources[id]["DependsOn"].(type) {
+		case string:
+			after = append(after, d)
+		case []any:
+			for _, name := range d {
+				after = append(after, fmt.Sprint(name))
+			}
+		}
+		for _, name := range after {
+			visit(name, slices.Clip(way))
+		}
+		state[id] = done
+	}
+	for _, id := range slices.Sorted(maps.Keys(s.resources)) {
+		visit(id, nil)
+	}
+	return problems
+}
+
+// named is the property that names a resource of each type, "" for a type that
+// has no name of its own. A name that holds the stack's name is no danger.
+var named = map[string]string{
+	"AWS::ApiGatewayV2::Api":           "Name",
+	"AWS::ApiGatewayV2::ApiMapping":    "",
+	"AWS::ApiGatewayV2::DomainName":    "", // a domain is one's own
+	"AWS::ApiGatewayV2::Stage":         "", // $default, of its own API
+	"AWS::CloudWatch::Alarm":           "AlarmName",
+	"AWS::CloudWatch::CompositeAlarm":  "AlarmName",
+	"AWS::CloudWatch::Dashboard":       "DashboardName",
+	"AWS::CodeDeploy::Application":     "ApplicationName",
+	"AWS::CodeDeploy::DeploymentGroup": "DeploymentGroupName",
+	"AWS::DynamoDB::Table":             "TableName",
+	"AWS::IAM::ManagedPolicy":          "ManagedPolicyName",
+	"AWS::IAM::Role":                   "RoleName",
+	"AWS::Lambda::Alias":               "", // live, of its own function
+	"AWS::Lambda::EventInvokeConfig":   "",
+	"AWS::Lambda::EventSourceMapping":  "",
+	"AWS::Lambda::Function":            "FunctionName",
+	"AWS::Lambda::Permission":          "",
+	"AWS::Lambda::Version":             "",
+	"AWS::Logs::LogGroup":              "LogGroupName",
+	"AWS::Route53::RecordSet":          "", // a domain is one's own
+	"AWS::Scheduler::Schedule":         "Name",
+	"AWS::SecretsManager::Secret":      "Name",
+	"AWS::SNS::Topic":                  "TopicName",
+	"AWS::SQS::Queue":                  "QueueName",
+	"AWS::SQS::QueuePolicy":            "",
+}
+
+func ownNames(s *stack) (problems []string) {
+	for id, r := range s.resources {
+		property, known := named[fmt.Sprint(r["Type"])]
+		if !known {
+			problems = append(problems, fmt.Sprintf("%s: say in named what names a %v", id, r["Type"]))
+			continue
+		}
+		name := at(r, "Properties", property)
+		if text, ok := name.(string); property != "" && name != nil && (!ok || !strings.Contains(text, s.name)) {
+			problems = append(problems, fmt.Sprintf("%s has the name %v, which a second stack would take, too", id, name))
+		}
+	}
+	return problems
+}
+
+// anywhere are the actions for which IAM knows no resource, so that "*" is the
+// only one that a statement can name. template.yaml defends each where it stands.
+var anywhere = []string{
+	"secretsmanager:BatchGetSecretValue", "secretsmanager:ListSecrets", "xray:PutTelemetryRecords", "xray:PutTraceSegments", "dynamodb:ListStreams",
+}
+
+// A statement is one of a policy, and where it stands.
+type statement struct {
+	id                 string
+	effect             any
+	actions, resources []any
+	whole              map[string]any
+}
+
+// statements returns those of all roles and managed policies.
+func (s *stack) statements() []statement {
+	var found []statement
+	add := func(id string, document any) {
+		list := many(at(document, "Statement"))
+		for _, item := range list {
+			fields, _ := item.(map[string]any)
+			found = append(found, statement{id, fields["Effect"], many(fields["Action"]), many(fields["Resource"]), fields})
+		}
+	}
+	for id, r := range s.of("AWS::IAM::Role") {
+		for _, policy := range many(at(r, "Properties", "Policies")) {
+			add(id, at(policy, "PolicyDocument"))
+		}
+	}
+	for id, r := range s.of("AWS::IAM::ManagedPolicy") {
+		add(id, at(r, "Properties", "PolicyDocument"))
+	}
+	return found
+}
+
+// many returns a list as it is, and one value as a list of it.
+func many(node any) []any {
+	switch n := node.(type) {
+	case nil:
+		return nil
+	case []any:
+		return n
+	}
+	return []any{node}
+}
+
+func wildcards(s *stack) (problems []string) {
+	for _, st := range s.statements() {
+		if st.effect != "Allow" || len(st.actions) == 0 || len(st.resources) == 0 || st.whole["NotAction"] != nil || st.whole["NotResource"] != nil {
+			problems = append(problems, fmt.Sprintf("%s: %v is not what is allowed where", st.id, st.whole))
+		}
+		everywhere := true
+		for _, action := range st.actions {
+			name, _ := action.(string)
+			everywhere = everywhere && slices.Contains(anywhere, name)
+			if strings.ContainsAny(name, "*?") || !strings.Contains(name, ":") {
+				problems = append(problems, fmt.Sprintf("%s: %v is not one action", st.id, action))
+			}
+		}
+		for _, resource := range st.resources {
+			name := literal(resource)
+			ours := strings.Contains(name, ":secret:"+s.name+"/providers/*") || strings.Contains(name, ":secret:"+s.name+"/rescue/*")
+			if strings.ContainsAny(name, "*?") && !ours && (name != "*" || !everywhere) {
+				problems = append(problems, fmt.Sprintf("%s: %v on %s", st.id, st.actions, name))
+			}
+		}
+	}
+	return problems
+}
+
+// literal is the text of a string or a Sub, in which references stay as they are.
+func literal(node any) string {
+	if sub := at(node, "Fn::Sub"); sub != nil {
+		return fmt.Sprint(many(sub)[0])
+	}
+	if s, ok := node.(string); ok {
+		return s
+	}
+	return ""
+}
+
+// addedRoles looks at the roles that do not stand in template.yaml.
+func addedRoles(s *stack) (problems []string) {
+	for id, r := range s.of("AWS::IAM::Role") {
+		managed := many(at(r, "Properties", "ManagedPolicyArns"))
+		if id == "CodeDeployServiceRole" {
+			// AWS's own policy, which lets CodeDeploy move the aliases and read the alarms.
+			if len(managed) != 1 || !strings.HasSuffix(literal(managed[0]), ":iam::aws:policy/service-role/AWSCodeDeployRoleForLambda") {
+				problems = append(problems, fmt.Sprintf("CodeDeploy has the policies %v", managed))
+			}
+			continue
+		}
+		if len(managed) > 0 {
+			problems = append(problems, fmt.Sprintf("%s has rights that others wrote: %v", id, managed))
+		}
+		if strings.HasSuffix(id, "FunctionRole") {
+			problems = append(problems, fmt.Sprintf("%s is a role that SAM wrote for a function", id))
+		}
+	}
+	may := map[string]bool{}
+	for _, st := range s.statements() {
+		if st.id == "RefreshFunctionSweepRole" {
+			may[fmt.Sprint(st.actions, references(st.resources))] = true
+		}
+	}
+	delete(may, "[lambda:InvokeFunction] [RefreshFunctionAliaslive]")
+	delete(may, "[sqs:SendMessage] [SweepDeadLetters]") // a tick that it could not deliver
+	for right := range may {
+		problems = append(problems, "the schedule may "+right)
+	}
+	return problems
+}
+
+// aliases looks at everything that names a function, the alias and its version
+// excepted: who names the function itself would call what is not tried yet.
+func aliases(s *stack) (problems []string) {
+	functions := s.of("AWS::Lambda::Function")
+	for id := range functions {
+		alias := s.resources[id+"Aliaslive"]
+		version := references(at(alias, "Properties", "FunctionVersion"))
+		if at(alias, "Properties", "Name") != "live" || len(version) != 1 || s.resources[version[0]]["Type"] != "AWS::Lambda::Version" {
+			problems = append(problems, fmt.Sprintf("%s has no alias live of a version", id))
+		}
+	}
+	calls := func(id string, node any) {
+		for _, name := range references(node) {
+			if functions[name] != nil {
+				problems = append(problems, fmt.Sprintf("%s is for %s, not for its alias", id, name))
+			}
+		}
+	}
+	for _, kind := range []string{"AWS::ApiGatewayV2::Api", "AWS::Lambda::Permission", "AWS::Scheduler::Schedule", "AWS::Lambda::EventSourceMapping"} {
+		for id, r := range s.of(kind) {
+			calls(id, r["Properties"])
+		}
+	}
+	for _, st := range s.statements() {
+		if slices.Contains(st.actions, any("lambda:InvokeFunction")) {
+			calls(st.id, st.resources)
+		}
+	}
+	for id, r := range s.of("AWS::Lambda::EventInvokeConfig") {
+		if at(r, "Properties", "Qualifier") != "live" {
+			problems = append(problems, fmt.Sprintf("%s is not for the alias", id))
+		}
+	}
+	return problems
+}
+
+func canary(s *stack) (problems []string) {
+	for id := range s.of("AWS::Lambda::Function") {
+		group := at(s.resources[id+"DeploymentGroup"], "Properties")
+		way := fmt.Sprint(literal(at(group, "DeploymentConfigName")), at(group, "DeploymentConfigName", "Fn::Sub"))
+		if slow := strings.Contains(way, "Canary") || strings.Contains(way, "Linear"); slow != s.production() {
+			problems = append(problems, fmt.Sprintf("%s goes out by %v", id, at(group, "DeploymentConfigName")))
+		}
+		if s.production() {
+			if alarms := many(at(group, "AlarmConfiguration", "Alarms")); len(alarms) == 0 || at(group, "AutoRollbackConfiguration", "Enabled") != true {
+				problems = append(problems, fmt.Sprintf("nothing brings %s back: %v", id, group))
+			}
+		}
+		if at(s.resources[id+"Aliaslive"], "UpdatePolicy", "CodeDeployLambdaAliasUpdate", "DeploymentGroupName") == nil {
+			problems = append(problems, fmt.Sprintf("the alias of %s is moved at once", id))
+		}
+	}
+	return problems
+}
+
+func doors(s *stack) (problems []string) {
+	for id, r := range s.resources {
+		if r["Type"] == "AWS::Lambda::Url" {
+			problems = append(problems, id+" opens a function to everybody")
+		}
+	}
+	for id, r := range s.of("AWS::Lambda::Permission") {
+		function := fmt.Sprint(references(at(r, "Properties", "FunctionName")))
+		if at(r, "Properties", "Principal") != "apigateway.amazonaws.com" || !slices.Contains(references(at(r, "Properties", "SourceArn")), "Api") {
+			problems = append(problems, id+" lets somebody else in than the API")
+		}
+		if !strings.Contains(function, "Authorize") && !strings.Contains(function, "Callback") {
+			problems = append(problems, fmt.Sprintf("%s opens %s to the API", id, function))
+		}
+	}
+	return problems
+}
+
+func retention(s *stack) (problems []string) {
+	for _, id := range []string{"ConnectionsTable", "SealSecret", "ConnectSecret"} {
+		if r := s.resources[id]; r["DeletionPolicy"] != "Retain" || r["UpdateReplacePolicy"] != "Retain" {
+			problems = append(problems, id+" goes with the stack")
+		}
+	}
+	table := at(s.resources["ConnectionsTable"], "Properties")
+	if at(table, "DeletionProtectionEnabled") != s.production() {
+		problems = append(problems, fmt.Sprintf("the protection of the connections table is %v", at(table, "DeletionProtectionEnabled")))
+	}
+	if at(table, "PointInTimeRecoverySpecification", "PointInTimeRecoveryEnabled") != true {
+		problems = append(problems, "the connections table cannot be brought back")
+	}
+	return problems
+}
+
+// variables loads the settings of each function from its rendered environment, as
+// its main.go does.
+func variables(s *stack) (problems []string) {
+	seen := 0
+	for id, r := range s.of("AWS::Lambda::Function") {
+		f := settings.Function(strings.ToLower(strings.TrimSuffix(id, "Function")))
+		environment, _ := at(r, "Properties", "Environment", "Variables").(map[string]any)
+		for _, name := range f.Names() {
+			// No deployment offers what is for development.
+			if _, ok := environment[name]; !ok && name != "ALLOW_PRIVATE_PROVIDERS" {
+				problems = append(problems, fmt.Sprintf("%s does not get %s", id, name))
+			}
+		}
+		for name := range environment {
+			if name != "GOMEMLIMIT" && !slices.Contains(f.Names(), name) {
+				problems = append(problems, fmt.Sprintf("%s gets %s, which it does not read", id, name))
+			}
+		}
+		_, err := settings.Load(f, func(name string) string { return s.known(environment[name]) })
+		if err != nil {
+			problems = append(problems, fmt.Sprintf("%s does not start: %v", id, err))
+		}
+		seen++
+	}
+	if seen < 4 {
+		problems = append(problems, fmt.Sprintf("there are %d functions", seen))
+	}
+	return problems
+}
+
+// known is the text of a value; for a reference, one as AWS makes it.
+func (s *stack) known(node any) string {
+	id := fmt.Sprint(at(node, "Ref"))
+	switch s.resources[id]["Type"] {
+	case "AWS::SQS::Queue":
+		return "https://sqs.eu-central-1.amazonaws.com/123456789012/" + id
+	case "AWS::SecretsManager::Secret":
+		return "arn:aws:secretsmanager:eu-central-1:123456789012:secret:" + id + "-AbCdEf"
+	case "AWS::DynamoDB::Table":
+		return s.name + "-" + id + "-1A2B3C"
+	}
+	if node == nil {
+		return ""
+	}
+	if sub := literal(node); sub != "" {
+		return variable.ReplaceAllString(sub, "0a1b2c3d")
+	}
+	return fmt.Sprint(node)
+}
+
+// quotas are those of CloudFormation, IAM and Lambda that a template can run into.
+func quotas(s *stack) (problems []string) {
+	size := func(what string, node any, most int) {
+		if n := len(compact(node)); n > most {
+			problems = append(problems, fmt.Sprintf("%s has %d characters, %d are the most", what, n, most))
+		}
+	}
+	if len(s.resources) > 500 || len(s.outputs) > 200 {
+		problems = append(problems, fmt.Sprintf("%d resources and %d outputs", len(s.resources), len(s.outputs)))
+	}
+	size("the stack", s.resources, 1<<20)
+	for id, r := range s.of("AWS::IAM::Role") {
+		size("all policies of "+id, at(r, "Properties", "Policies"), 10240)
+	}
+	for id, r := range s.of("AWS::IAM::ManagedPolicy") {
+		size(id, at(r, "Properties", "PolicyDocument"), 6144)
+	}
+	for id, r := range s.of("AWS::Lambda::Function") {
+		size("the environment of "+id, at(r, "Properties", "Environment", "Variables"), 4096)
+		if description, _ := at(r, "Properties", "Description").(string); len(description) > 256 {
+			problems = append(problems, id+" is described in more than 256 characters")
+		}
+	}
+	return problems
+}
+
+func atRest(s *stack) (problems []string) {
+	for id, r := range s.of("AWS::SQS::Queue") {
+		if at(r, "Properties", "SqsManagedSseEnabled") != true && at(r, "Properties", "KmsMasterKeyId") == nil {
+			problems = append(problems, id+" is not encrypted")
+		}
+	}
+	for id, r := range s.of("AWS::Logs::LogGroup") {
+		if at(r, "Properties", "RetentionInDays") == nil {
+			problems = append(problems, id+" is kept for ever")
+		}
+	}
+	return problems
+}
