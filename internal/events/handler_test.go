@@ -14,6 +14,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/evergrant/evergrant/internal/canary"
 	"github.com/evergrant/evergrant/internal/connection"
 	"github.com/evergrant/evergrant/internal/seal"
 )
@@ -56,10 +59,11 @@ type fixture struct {
 	log *bytes.Buffer
 }
 
-func newFixture() *fixture {
+func newFixture(t *testing.T) *fixture {
+	t.Helper()
 	f := &fixture{bus: &recordingBus{}, log: &bytes.Buffer{}}
 	f.Handler = &Handler{
-		Maker: Maker{Keys: keys{}, PublicURL: "https://connect.example.com", Now: func() time.Time { return noon }, Log: slog.New(slog.NewJSONHandler(f.log, nil))},
+		Maker: Maker{Keys: keys{}, PublicURL: "https://connect.example.com", Now: func() time.Time { return noon }, Log: canary.Log(t, slog.NewJSONHandler(f.log, nil))},
 		Bus:   f.bus,
 		Read: func(image []byte) (c connection.Connection, err error) {
 			if len(image) == 0 {
@@ -119,7 +123,7 @@ func told(notices []connection.Notice) (list []string) {
 }
 
 func TestAReconnectLinkIsFresh(t *testing.T) {
-	f := newFixture()
+	f := newFixture(t)
 	old := claimed(connected())
 	if again, err := f.handle(t, record(t, 1, old, marked(old))); again != "" || err != nil {
 		t.Fatal(again, err)
@@ -128,9 +132,14 @@ func TestAReconnectLinkIsFresh(t *testing.T) {
 	if err := json.Unmarshal(f.bus.taken[0].Detail, &got); err != nil {
 		t.Fatal(err)
 	}
-	url, _, _ := strings.Cut(got.ReconnectURL.Reveal(), "=")
+	url, ticket, _ := strings.Cut(got.ReconnectURL.Reveal(), "=")
 	if url != "https://connect.example.com/authorize/whatnot?ticket" || !got.ReconnectExpiresAt.Equal(noon.Add(15*time.Minute)) {
 		t.Errorf("link %s until %s", url, got.ReconnectExpiresAt)
+	}
+	claims := jwt.MapClaims{}
+	token, err := jwt.NewParser(jwt.WithTimeFunc(func() time.Time { return noon })).ParseWithClaims(ticket, claims, func(*jwt.Token) (any, error) { return []byte(signingSecret), nil })
+	if err != nil || token.Header["kid"] != "k2" || claims["sub"] != "acct_42" || claims["exp"] != float64(noon.Unix()+15*60) {
+		t.Errorf("ticket %v %v: %v", token.Header, claims, err)
 	}
 	got.Kind = ReauthorizationRequired
 	validate(t, got)
@@ -149,7 +158,7 @@ func TestAnEventGoesWithoutALinkWhereNoneCanBeMade(t *testing.T) {
 		"ticket keys: Secrets Manager is out of reach": func(f *fixture) { f.Maker.Keys = keys{errors.New("Secrets Manager is out of reach")} },
 	}
 	for why, spoil := range tests {
-		f := newFixture()
+		f := newFixture(t)
 		spoil(f)
 		old := claimed(connected())
 		if again, err := f.handle(t, record(t, 1, old, marked(old))); again != "" || err != nil || len(f.bus.taken) != 1 {
@@ -166,7 +175,7 @@ func TestAnEventGoesWithoutALinkWhereNoneCanBeMade(t *testing.T) {
 
 // A batch of many connections goes by tens, and of one connection one at a time.
 func TestOneCallHasOneEventOfAConnection(t *testing.T) {
-	f := newFixture()
+	f := newFixture(t)
 	var records []Record
 	for i := range 25 {
 		c := of(connected(), fmt.Sprintf("acct_%d", i))
@@ -189,7 +198,7 @@ func TestOneCallHasOneEventOfAConnection(t *testing.T) {
 }
 
 func TestACallHasWhatEventBridgeTakes(t *testing.T) {
-	f := newFixture()
+	f := newFixture(t)
 	var records []Record
 	for i, label := range []int{200_000, 40_000, 20_000, 240_000, 260_000} {
 		c := of(connected(), fmt.Sprintf("acct_%d", i))
@@ -219,7 +228,7 @@ func TestACallHasWhatEventBridgeTakes(t *testing.T) {
 
 // Nothing that can be read waits for what cannot, and nobody tries that for a day.
 func TestARecordThatCannotBeReadIsLeftOut(t *testing.T) {
-	f := newFixture()
+	f := newFixture(t)
 	bad := record(t, 2, connected(), disconnected(connected()))
 	bad.Change.OldImage = json.RawMessage(`{"Status":{}}`)
 	undated := connected()
@@ -253,7 +262,7 @@ func story(t *testing.T) []Record {
 // Whatever EventBridge refuses, and whenever, in the end each event was taken, and
 // the first delivery of each is in the order of its connection's writes.
 func TestEachEventIsToldAtLeastOnceAndInOrder(t *testing.T) {
-	want := newFixture()
+	want := newFixture(t)
 	if again, err := want.handle(t, story(t)...); again != "" || err != nil {
 		t.Fatal(again, err)
 	}
@@ -262,7 +271,7 @@ func TestEachEventIsToldAtLeastOnceAndInOrder(t *testing.T) {
 	}
 	whole := story(t)
 	for mask := range 1 << 9 { // bit n: the n-th entry that is offered is refused
-		f, offered := newFixture(), 0
+		f, offered := newFixture(t), 0
 		f.bus.refuse = func(int, int, connection.Notice) bool {
 			offered++
 			return mask>>(offered-1)&1 == 1
@@ -314,7 +323,7 @@ func inOrder(t *testing.T, mask int, got, want []connection.Notice) {
 // An invocation keeps time to say what it did not do.
 func TestABusThatHangsIsGivenUpInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFixture()
+		f := newFixture(t)
 		f.Bus = hangingBus{}
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 		defer cancel()
@@ -339,9 +348,10 @@ func (hangingBus) Publish(ctx context.Context, notices []connection.Notice) (los
 func TestNoTokenIsTold(t *testing.T) {
 	c := connected()
 	c.AccessToken, c.SealedRefreshToken, c.Metadata = "canary-access", []byte("canary-refresh"), map[string]string{"canary": "canary"}
-	c.Lease.ID, c.ClientID, c.Failure.Detail = "canary-lease", "canary-client", "canary-detail"
+	c.Lease.ID, c.ClientID = "canary-lease", "canary-client"
 	c.RequestID = "canary-request"
 	for _, now := range []connection.Connection{c, marked(c), disconnected(c), failed(c, 3)} {
+		now.Failure.Detail = "canary-detail"
 		for _, e := range append(Changes(connection.Connection{}, now), Changes(connected(), now)...) {
 			detail, err := e.Detail()
 			if err != nil || bytes.Contains(detail, []byte("canary")) {

@@ -103,6 +103,11 @@ var served = []struct {
 	{"connections-refresh.json", nil, 0, `"connection_status":"active"`},
 	{"connections-refresh-token.json", tokenHash, 0, `"connection_status":"active"`},
 	{"connections-disconnect.json", nil, 0, `"connection_status":"disconnected"`},
+
+	{"events-connected.json", nil, 0, `{"batchItemFailures":null}`},
+	{"events-refreshed.json", nil, 0, `{"batchItemFailures":null}`},
+	{"events-reauthorization.json", nil, 0, `{"batchItemFailures":null}`},
+	{"events-disconnected.json", nil, 0, `{"batchItemFailures":null}`},
 }
 
 // forEvents is the world that the events take.
