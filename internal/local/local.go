@@ -10,8 +10,8 @@
 // only its owner can read, and whoever can use the machine's loopback can use
 // the page.
 //
-// To change what the page shows, change view.go and page.html; its words stand
-// in text.go.
+// To change what the page shows, change view.go and page.html; what it says of
+// an outcome or a failure stands in text.go.
 package local
 
 import (
