@@ -4,9 +4,11 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"testing"
 )
 
 // ARNs as the rendered template has them.
@@ -257,5 +259,46 @@ func readers(doc map[string]any, p *problems) {
 	delete(blind.Context, "dynamodb:LeadingKeys")
 	if policies["TenantReaderPolicy"].Allows(blind) {
 		p.add("a request without a key is let through")
+	}
+}
+
+// The calls that the code can make are those of the narrow interfaces that it
+// declares. Each is one that some role is for, and no role is for others, but for
+// those that Lambda makes with its rights.
+func TestRolesAreForTheCallsOfTheCode(t *testing.T) {
+	input := regexp.MustCompile(`\bin \*(dynamodb|secretsmanager|sqs|eventbridge)\.(\w+)Input\b`)
+	inCode := map[string]bool{}
+	for _, folder := range []string{"dynamo", "secrets", "queue", "bus"} {
+		files, err := filepath.Glob("../" + folder + "/*.go")
+		if err != nil || len(files) == 0 {
+			t.Fatalf("internal/%s holds no code: %v", folder, err)
+		}
+		for _, file := range files {
+			source, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.HasSuffix(file, "_test.go") {
+				continue
+			}
+			for _, m := range input.FindAllStringSubmatch(string(source), -1) {
+				inCode[strings.Replace(m[1], "eventbridge", "events", 1)+":"+strings.TrimSuffix(m[2], "MessageBatch")] = true
+			}
+		}
+	}
+	inCode["sqs:SendMessage"] = inCode["sqs:Send"] // IAM has one action for a message and a batch
+	delete(inCode, "sqs:Send")
+	lambda := []string{"logs:CreateLogStream", "logs:PutLogEvents", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes",
+		"dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:ListStreams"}
+	needs := map[string]bool{}
+	for id, calls := range needed() {
+		for _, c := range calls {
+			if strings.HasSuffix(id, "Role") && !slices.Contains(lambda, c.Action) {
+				needs[c.Action] = true
+			}
+		}
+	}
+	if got, want := slices.Sorted(maps.Keys(needs)), slices.Sorted(maps.Keys(inCode)); !slices.Equal(got, want) {
+		t.Errorf("roles are for %v,\nthe code calls %v", got, want)
 	}
 }

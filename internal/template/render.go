@@ -1,6 +1,7 @@
 package template
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -143,8 +144,8 @@ func (r *renderer) truth(node any) bool {
 	case name == "Fn::Equals" && len(list) == 2:
 		a, errA := r.value(list[0])
 		b, errB := r.value(list[1])
-		if errA != nil || errB != nil {
-			r.fail(fmt.Errorf("compare %v with %v: %v %v", list[0], list[1], errA, errB))
+		if err := errors.Join(errA, errB); err != nil {
+			r.fail(fmt.Errorf("compare %v with %v: %w", list[0], list[1], err))
 		}
 		return fmt.Sprint(a) == fmt.Sprint(b)
 	case name == "Fn::Not" && len(list) == 1:
@@ -276,7 +277,7 @@ func (r *renderer) substitute(argument any) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		out.WriteString(fmt.Sprint(v))
+		fmt.Fprint(&out, v)
 	}
 }
 

@@ -1,0 +1,228 @@
+package template
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// edgePath is the template of what may stand in front of the API.
+const edgePath = "../../docs/edge.yaml"
+
+// edgeRules are the promises of that template.
+var edgeRules = map[string]rule{
+	"nothing is cached":                               edgeCache,
+	"the API sees what the browser has sent":          edgeForwards,
+	"nobody reads what travels":                       edgeTLS,
+	"no log and no sample holds a query":              edgeLogs,
+	"floods and known bad requests are blocked":       edgeBlocks,
+	"CloudFront shows the API its certificate":        edgeCertificate,
+	"a parameter is described, constrained and used":  edgeParameters,
+	"it is where CloudFront looks for a web ACL":      edgeRegion,
+	"long tickets, cookies and answers are let by":    edgeLets,
+	"its records are made only where there is a zone": edgeRecords,
+}
+
+// edge returns a part of the distribution's configuration.
+func edge(doc map[string]any, keys ...string) any {
+	return at(at(doc, "Resources", "Distribution", "Properties", "DistributionConfig"), keys...)
+}
+
+func edgeCache(doc map[string]any, p *problems) {
+	p.want("cache policy", edge(doc, "DefaultCacheBehavior", "CachePolicyId"), `"4135ea2d-6df8-44a3-9df3-4b5a84be39ad"`) // CachingDisabled
+	p.want("other behaviours", edge(doc, "CacheBehaviors"), `null`)
+	p.want("error pages", edge(doc, "CustomErrorResponses"), `null`)
+}
+
+func edgeForwards(doc map[string]any, p *problems) {
+	p.want("request policy", edge(doc, "DefaultCacheBehavior", "OriginRequestPolicyId"), `"b689b0a8-53d0-40ab-baf2-68738e2966ac"`) // AllViewerExceptHostHeader
+	p.want("methods", edge(doc, "DefaultCacheBehavior", "AllowedMethods"), `["DELETE","GET","HEAD","OPTIONS","PATCH","POST","PUT"]`)
+	for _, changer := range []string{"FunctionAssociations", "LambdaFunctionAssociations", "ResponseHeadersPolicyId"} {
+		p.want(changer, edge(doc, "DefaultCacheBehavior", changer), `null`)
+	}
+}
+
+func edgeTLS(doc map[string]any, p *problems) {
+	p.want("browsers", edge(doc, "DefaultCacheBehavior", "ViewerProtocolPolicy"), `"https-only"`)
+	p.want("certificate", edge(doc, "ViewerCertificate"), `{"AcmCertificateArn":{"Ref":"CertificateArn"},"MinimumProtocolVersion":"TLSv1.2_2021","SslSupportMethod":"sni-only"}`)
+	origins, _ := edge(doc, "Origins").([]any)
+	for _, origin := range origins {
+		p.want("API", at(origin, "CustomOriginConfig", "OriginProtocolPolicy"), `"https-only"`)
+		p.want("versions", at(origin, "CustomOriginConfig", "OriginSSLProtocols"), `["TLSv1.2"]`)
+	}
+}
+
+// edgeLogs lets through the fields that are known to be without a query.
+func edgeLogs(doc map[string]any, p *problems) {
+	known := []string{"c-ip", "cs-method", "cs-uri-stem", "date", "sc-bytes", "sc-status", "ssl-protocol", "time", "time-taken", "x-edge-location", "x-edge-request-id", "x-edge-result-type"}
+	fields := list(at(doc, "Resources", "LogDelivery", "Properties", "RecordFields"))
+	if len(fields) < 5 {
+		p.add("the log has the fields %v", fields)
+	}
+	for _, f := range fields {
+		if !slices.Contains(known, f) {
+			p.add("the log field %s may hold a code or a ticket", f)
+		}
+	}
+	p.want("older logs, which hold the query", edge(doc, "Logging"), `null`)
+	p.want("retention", at(doc, "Resources", "AccessLogs", "Properties", "RetentionInDays"), `{"Ref":"LogRetentionDays"}`)
+	acl := at(doc, "Resources", "WebAcl", "Properties")
+	samples := []any{at(acl, "VisibilityConfig", "SampledRequestsEnabled")}
+	rules, _ := at(acl, "Rules").([]any)
+	for _, r := range rules {
+		samples = append(samples, at(r, "VisibilityConfig", "SampledRequestsEnabled"))
+	}
+	for _, s := range samples {
+		p.want("samples of requests", s, `false`)
+	}
+	p.want("logs of the web ACL", slices.Collect(maps.Keys(resources(doc, "AWS::WAFv2::LoggingConfiguration"))), `null`)
+}
+
+func edgeBlocks(doc map[string]any, p *problems) {
+	p.want("web ACL", edge(doc, "WebACLId"), `{"Fn::GetAtt":["WebAcl","Arn"]}`)
+	var got []string
+	rules, _ := at(doc, "Resources", "WebAcl", "Properties", "Rules").([]any)
+	for i, r := range rules {
+		p.want("priority", at(r, "Priority"), fmt.Sprint(i))
+		switch group := at(r, "Statement", "ManagedRuleGroupStatement", "Name"); {
+		case group != nil:
+			p.want(fmt.Sprint(group), at(r, "OverrideAction"), `{"None":{}}`)
+			got = append(got, fmt.Sprint(group))
+		default:
+			p.want("rate", at(r, "Action"), `{"Block":{}}`)
+			p.want("rate", at(r, "Statement", "RateBasedStatement"), `{"AggregateKeyType":"IP","EvaluationWindowSec":300,"Limit":{"Ref":"RequestsPerAddress"}}`)
+			got = append(got, "rate")
+		}
+	}
+	p.want("rules", got, `["rate","AWSManagedRulesAmazonIpReputationList","AWSManagedRulesKnownBadInputsRuleSet","AWSManagedRulesCommonRuleSet"]`)
+}
+
+func edgeCertificate(doc map[string]any, p *problems) {
+	origins, _ := edge(doc, "Origins").([]any)
+	if len(origins) != 1 {
+		p.add("there are %d origins", len(origins))
+		return
+	}
+	p.want("certificate", at(origins[0], "CustomOriginConfig", "OriginMtlsConfig"),
+		`{"Fn::If":["HasClientCertificate",{"ClientCertificateArn":{"Ref":"ClientCertificateArn"}},{"Ref":"AWS::NoValue"}]}`)
+	p.want("condition", at(doc, "Conditions", "HasClientCertificate"), `{"Fn::Not":[{"Fn::Equals":[{"Ref":"ClientCertificateArn"},""]}]}`)
+}
+
+func edgeParameters(doc map[string]any, p *problems) { parameters(doc, p) }
+
+func edgeRegion(doc map[string]any, p *problems) {
+	p.want("scope", at(doc, "Resources", "WebAcl", "Properties", "Scope"), `"CLOUDFRONT"`)
+	assertions, _ := at(doc, "Rules", "ThisRegion", "Assertions").([]any)
+	if len(assertions) != 1 {
+		p.add("it is deployed anywhere")
+		return
+	}
+	p.want("region", at(assertions[0], "Assert"), `{"Fn::Equals":[{"Ref":"AWS::Region"},"us-east-1"]}`)
+}
+
+func edgeLets(doc map[string]any, p *problems) {
+	rules, _ := at(doc, "Resources", "WebAcl", "Properties", "Rules").([]any)
+	var counted []string
+	for _, r := range rules {
+		overrides, _ := at(r, "Statement", "ManagedRuleGroupStatement", "RuleActionOverrides").([]any)
+		for _, o := range overrides {
+			p.want("override", at(o, "ActionToUse"), `{"Count":{}}`)
+			counted = append(counted, fmt.Sprint(at(o, "Name")))
+		}
+	}
+	p.want("counted", counted, `["SizeRestrictions_QUERYSTRING","SizeRestrictions_BODY","SizeRestrictions_Cookie_HEADER"]`)
+}
+
+func edgeRecords(doc map[string]any, p *problems) {
+	records := resources(doc, "AWS::Route53::RecordSet")
+	p.want("records", slices.Sorted(maps.Keys(records)), `["Record","RecordV6"]`)
+	for id, r := range records {
+		p.want(id, at(r, "Condition"), `"HasHostedZone"`)
+	}
+}
+
+func TestTheEdgeKeepsEveryRule(t *testing.T) {
+	doc, err := read(edgePath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, look := range edgeRules {
+		t.Run(name, func(t *testing.T) {
+			var p problems
+			look(doc, &p)
+			for _, problem := range p {
+				t.Error(problem)
+			}
+		})
+	}
+}
+
+// What its comment says of money follows from its rules: $5 for the web ACL and $1
+// for each rule (AWS WAF pricing, read on 2026-11-23).
+func TestTheEdgeSaysWhatItCosts(t *testing.T) {
+	source, err := os.ReadFile(edgePath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := parse(source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules, _ := at(doc, "Resources", "WebAcl", "Properties", "Rules").([]any)
+	text := regexp.MustCompile(`\n# *`).ReplaceAllString(string(source), " ")
+	for _, want := range []string{fmt.Sprintf("so $%d, and $0.60 for each million requests", 5+len(rules)), "passes CloudFront and the WAF by, unless"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the comment does not say %q", want)
+		}
+	}
+}
+
+func TestABrokenEdgeIsCaught(t *testing.T) {
+	source, err := os.ReadFile(edgePath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	untried := maps.Clone(edgeRules)
+	for _, m := range []struct{ rule, old, new string }{
+		{"nothing is cached", "4135ea2d-6df8-44a3-9df3-4b5a84be39ad", "658327ea-f89d-4fab-a63d-7e88639e58f6"},
+		{"the API sees what the browser has sent", "b689b0a8-53d0-40ab-baf2-68738e2966ac", "216adef6-5c7f-47e4-b989-5492eafa07d3"},
+		{"the API sees what the browser has sent", "[DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT]", "[GET, HEAD]"},
+		{"nobody reads what travels", "ViewerProtocolPolicy: https-only", "ViewerProtocolPolicy: allow-all"},
+		{"nobody reads what travels", "OriginProtocolPolicy: https-only", "OriginProtocolPolicy: match-viewer"},
+		{"nobody reads what travels", "TLSv1.2_2021", "TLSv1"},
+		{"no log and no sample holds a query", "cs-uri-stem, ", "cs-uri-stem, cs-uri-query, "},
+		{"no log and no sample holds a query", "SampledRequestsEnabled: false, MetricName: rate", "SampledRequestsEnabled: true, MetricName: rate"},
+		{"no log and no sample holds a query", "        Enabled: true\n", "        Enabled: true\n        Logging: { Bucket: my-logs.s3.amazonaws.com }\n"},
+		{"floods and known bad requests are blocked", "        WebACLId: !GetAtt WebAcl.Arn\n", ""},
+		{"floods and known bad requests are blocked", "Action: { Block: {} }", "Action: { Count: {} }"},
+		{"floods and known bad requests are blocked", "Name: AWSManagedRulesKnownBadInputsRuleSet", "Name: AWSManagedRulesLinuxRuleSet"},
+		{"CloudFront shows the API its certificate", "              OriginMtlsConfig: !If [HasClientCertificate, { ClientCertificateArn: !Ref ClientCertificateArn }, !Ref AWS::NoValue]\n", ""},
+		{"a parameter is described, constrained and used", "Limit: !Ref RequestsPerAddress", "Limit: 300"},
+		{"it is where CloudFront looks for a web ACL", "Scope: CLOUDFRONT", "Scope: REGIONAL"},
+		{"it is where CloudFront looks for a web ACL", "!Equals [!Ref AWS::Region, us-east-1]", "!Equals [us-east-1, us-east-1]"},
+		{"long tickets, cookies and answers are let by", "                - { Name: SizeRestrictions_QUERYSTRING, ActionToUse: { Count: {} } }\n", ""},
+		{"its records are made only where there is a zone", "  RecordV6:\n    Type: AWS::Route53::RecordSet\n    Condition: HasHostedZone\n", "  RecordV6:\n    Type: AWS::Route53::RecordSet\n"},
+	} {
+		t.Run(m.rule+"/"+m.new, func(t *testing.T) {
+			if n := strings.Count(string(source), m.old); n != 1 {
+				t.Fatalf("%q stands in the template %d times, want once", m.old, n)
+			}
+			doc, err := parse([]byte(strings.Replace(string(source), m.old, m.new, 1)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var p problems
+			if edgeRules[m.rule](doc, &p); len(p) == 0 {
+				t.Errorf("the rule %q does not see %q", m.rule, m.new)
+			}
+		})
+		delete(untried, m.rule)
+	}
+	for name := range untried {
+		t.Errorf("no mutation breaks the rule %q", name)
+	}
+}
