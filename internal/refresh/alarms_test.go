@@ -83,11 +83,11 @@ func (w *watch) due(t *testing.T, n int) {
 	}
 }
 
-// healthy stores n connections that fall due one after the other for two hours.
+// healthy stores n connections that fall due one after the other for an hour.
 func (w *watch) healthy(t *testing.T, n int) {
 	t.Helper()
 	for i := range n {
-		w.connectAt(t, i, time.Duration(i)*2*time.Hour/time.Duration(n), 12*time.Minute, "good")
+		w.connectAt(t, i, time.Duration(i)*time.Hour/time.Duration(n), 12*time.Minute, "good")
 	}
 }
 
@@ -110,9 +110,9 @@ func TestEachAlarmGoesOffInItsIncident(t *testing.T) {
 		play func(*testing.T, *watch)
 		want []string
 	}{
-		{"a quiet day", func(t *testing.T, w *watch) {
-			w.healthy(t, 2000)
-			w.connectAt(t, 2000, 0, time.Hour, "gone") // one user ends one grant
+		{"a quiet hour", func(t *testing.T, w *watch) {
+			w.healthy(t, 720)
+			w.connectAt(t, 720, 0, time.Hour, "gone") // one user ends one grant
 			w.revokes()
 			answer, n, mu := w.endpoint.answer, 0, new(sync.Mutex)
 			w.endpoint.answer = func(ctx context.Context, refreshToken oauth.Secret) (oauth.TokenSet, error) {
@@ -125,7 +125,7 @@ func TestEachAlarmGoesOffInItsIncident(t *testing.T) {
 				}
 				return answer(ctx, refreshToken)
 			}
-			w.minutes(t, 180)
+			w.minutes(t, 65)
 		}, nil},
 		{"nothing is connected", func(t *testing.T, w *watch) { w.minutes(t, 60) }, nil},
 		{"a provider is down", func(t *testing.T, w *watch) {
@@ -167,12 +167,12 @@ func TestEachAlarmGoesOffInItsIncident(t *testing.T) {
 			w.minutes(t, 19)
 		}, []string{"RotationLostAlarm"}},
 		{"many users end their grants", func(t *testing.T, w *watch) {
-			w.healthy(t, 500)
+			w.healthy(t, 300)
 			for i := range 15 { // not at once: that would be a mass refusal
-				w.connectAt(t, 500+i, time.Duration(i)*3*time.Minute, time.Hour, "gone")
+				w.connectAt(t, 300+i, time.Duration(i)*3*time.Minute, time.Hour, "gone")
 			}
 			w.revokes()
-			w.minutes(t, 120)
+			w.minutes(t, 60)
 		}, []string{"NeedsPersonAlarm"}},
 		{"no sweep comes", func(t *testing.T, _ *watch) { <-time.After(6 * time.Minute) }, []string{"HeartbeatAlarm"}},
 		{"sweeps cannot look", func(t *testing.T, w *watch) { w.h.Index = brokenIndex{}; w.minutes(t, 6) }, []string{"HeartbeatAlarm"}},
