@@ -6,9 +6,25 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/evergrant/evergrant/internal/oauth"
 )
+
+// No two authorization requests share a state or a verifier, which are one kind
+// of value: 256 bits (RFC 9700 section 4.7.1, RFC 7636 section 7.1).
+func TestNoTwoStatesAreAlike(t *testing.T) {
+	shape, seen := regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`), map[string]bool{}
+	for range 100_000 {
+		s := oauth.NewState()
+		if seen[s] || !shape.MatchString(s) {
+			t.Fatalf("%q comes twice, or has not 43 characters", s)
+		}
+		seen[s] = true
+	}
+}
 
 // exhausted is a source of randomness that fails.
 type exhausted struct{}

@@ -1,6 +1,7 @@
 package battery
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/hex"
@@ -13,6 +14,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/evergrant/evergrant/internal/connection"
 )
@@ -87,6 +89,24 @@ type sabotaged struct {
 	answer  func(Request, *Answer) // what becomes of an answer
 	printed func() string          // what is printed besides
 	row     func(*connection.Connection)
+	claim   func(*connection.Request)
+	told    func([]byte) []byte // what becomes of what the host is told
+}
+
+func (s sabotaged) Invoke(ctx context.Context, input []byte) ([]byte, error) {
+	out, err := s.Deployment.Invoke(ctx, input)
+	if s.told != nil {
+		out = s.told(out)
+	}
+	return out, err
+}
+
+func (s sabotaged) GetRequest(ctx context.Context, id, state string) (connection.Request, error) {
+	r, err := s.Deployment.GetRequest(ctx, id, state)
+	if s.claim != nil {
+		s.claim(&r)
+	}
+	return r, err
 }
 
 func (s sabotaged) Do(ctx context.Context, r Request) (Answer, error) {
@@ -176,6 +196,61 @@ func TestWhatIsWrongIsSeen(t *testing.T) {
 			tt.with.Deployment = target.Deployment
 			target.Deployment = tt.with
 			if len(play(t.Context(), target, tt.c, ways[0])) == 0 {
+				t.Error("it is not seen")
+			}
+		})
+	}
+}
+
+// Nothing of a host that completes is taken for granted either, nor that an
+// outcome is told of once, nor that a refusal costs nothing.
+func TestWhatIsWrongWithAHostOrAReloadIsSeen(t *testing.T) {
+	forged := Case{numbers: []int{2}, name: "a forged ticket", steps: each(invalid, opens(ticketed(func(t *ticket) { t.key = "another" })))}
+	failing := Case{numbers: []int{71}, name: "a failure", requests: 1, leaves: failed, code: "invalid_grant", script: replies(refusal(400, "invalid_grant")), steps: []step{then(ends("failed"), returns()), then(recalls("failed"), returns())}}
+	completed := Case{numbers: []int{44}, name: "a completion", hosted: true, requests: 1, leaves: connected, steps: []step{then(handed, returns()), then(handedAgain, returns()), told(completes(""), completes("handle_used"))}}
+	waiting := Case{numbers: []int{46}, name: "a host that does not come", hosted: true, leaves: held, steps: []step{then(handed, returns())}}
+	answered := func(from, to string) sabotaged {
+		count := 0
+		return sabotaged{answer: func(_ Request, a *Answer) {
+			count++
+			a.Body, a.Header["Location"] = strings.ReplaceAll(a.Body, from, to), strings.ReplaceAll(a.Header["Location"], from, strings.Repeat(to, count))
+		}}
+	}
+	count := 0
+	tests := []struct {
+		name   string
+		c      Case
+		with   sabotaged
+		writes func() int
+	}{
+		{"a refusal that costs a write", forged, sabotaged{}, func() int { count++; return count }},
+		{"a page of another look", failing, answered("502", "503"), nil},
+		{"a reference that finds nothing", failing, answered(`"reference":"`, `"reference":"x`), nil},
+		{"another handle each time", completed, answered("handle=", "handle=A"), nil},
+		{"another completion URL", completed, answered("app.example.com/complete", "evil.example/complete"), nil},
+		{"an answer that tells of another error", completed, sabotaged{told: func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("handle_used"), []byte("mismatch")) }}, nil},
+		{"an answer with a secret", completed, sabotaged{told: func(b []byte) []byte {
+			return bytes.Replace(b, []byte(`{"connection":{`), []byte(`{"connection":{"key":"`+sealKey+`",`), 1)
+		}}, nil},
+		{"a held answer that is not sealed", waiting, sabotaged{claim: func(r *connection.Request) { r.Answer = []byte(sealKey) }}, nil},
+		{"a held answer that stays", waiting, sabotaged{claim: func(r *connection.Request) { r.HeldUntil = r.HeldUntil.Add(time.Hour) }}, nil},
+		{"no held answer", waiting, sabotaged{claim: func(r *connection.Request) { r.Answer = nil }}, nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			target := inProcess(t)
+			if tt.c.hosted {
+				target = *target.Hosted
+			}
+			for _, problem := range play(t.Context(), target, tt.c, ways[1]) {
+				t.Fatalf("without it: %s", problem)
+			}
+			tt.with.Deployment = target.Deployment
+			target.Deployment = tt.with
+			if tt.writes != nil {
+				target.Writes = tt.writes
+			}
+			if len(play(t.Context(), target, tt.c, ways[1])) == 0 {
 				t.Error("it is not seen")
 			}
 		})

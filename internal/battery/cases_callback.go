@@ -184,6 +184,9 @@ var browsers = []Case{
 		each(elsewhereStarted, returns(anothersCookie), returns(anothersValue)), each(useless, returns(changedCookie), returns(noCookie("")), returns(noCookie(stranger))),
 		[]step{then(ends("connected"), returns())},
 	)},
+	{numbers: []int{27, 28}, name: "where there is no PKCE, state and cookie are held to the same", provider: "whisk", requests: 1, leaves: connected, steps: append(each(elsewhereStarted,
+		returns(cookieless), returns(anothersCookie), returns(anothersValue), returns(with("state", nobody)),
+	), then(ends("connected"), returns()))},
 	{numbers: []int{29}, name: "an authorization request that has expired is over", needs: []ability{needClock}, note: "there is no row to be marked: the cookie knows its end", steps: []step{
 		{do: func(f *flow) { f.approved(); f.wait(10*time.Minute + time.Second) }, asks: []ask{returns()}, want: []want{refused(http.StatusBadRequest, "request-expired")}},
 		then(refused(http.StatusBadRequest, "request-expired"), returns(without("code"), and("error=access_denied"))),
