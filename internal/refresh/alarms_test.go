@@ -139,7 +139,7 @@ func TestEachAlarmGoesOffInItsIncident(t *testing.T) {
 			w.minutes(t, 8)
 		}, []string{"FailedShareAlarm"}},
 		{"a provider refuses all grants", func(t *testing.T, w *watch) {
-			w.due(t, 500)
+			w.due(t, 200)
 			w.endpoint.answer = after(time.Second, refuse(&oauth.Error{Status: 400, Code: "invalid_grant"}))
 			w.minutes(t, 10)
 		}, []string{"FailedShareAlarm", "MassRefusalAlarm"}},
