@@ -6,6 +6,7 @@
 GOLANGCI_LINT := v2.15.0
 DYNOXIDE      := 3.2.0
 DYNALITE      := 4.0.0
+EMULATOR      := $(DYNOXIDE)-$(DYNALITE)
 
 FUNCTIONS := AuthorizeFunction CallbackFunction RefreshFunction ConnectionsFunction EventsFunction
 
@@ -225,8 +226,6 @@ check-size:
 
 # A stamp bears its version, or is older than its lock file, so that a new pin
 # installs and an old one does not.
-EMULATOR := $(DYNOXIDE)-$(DYNALITE)
-
 .PHONY: tools
 tools: $(STAMPS)/golangci-lint-$(GOLANGCI_LINT) $(STAMPS)/sam $(STAMPS)/checkov $(STAMPS)/python $(STAMPS)/emulator-$(EMULATOR) $(STAMPS)/oidc-provider $(STAMPS)/recipes ## Install the pinned tools into .tools/ (make -j4 tools is quicker)
 

@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"regexp"
-	"slices"
 	"strings"
 	"testing"
+
+	"github.com/evergrant/evergrant/internal/template"
 )
 
 // root is the repository, seen from here.
@@ -124,49 +124,30 @@ func TestEachEnvironmentSaysAllOfItsDeployment(t *testing.T) {
 	}
 }
 
-// The template would refuse it, but only in the account.
+// CloudFormation would refuse it, but only in the account.
 func TestEachEnvironmentSetsParametersThatTheTemplateTakes(t *testing.T) {
-	c, template := readSamconfig(t), readTemplate(t)
+	c := readSamconfig(t)
 	for _, environment := range environments {
-		for name, value := range c.overrides(t, environment) {
-			if reason := refuses(template, name, value); reason != "" {
-				t.Errorf("%s: %s=%s: %s", environment, name, value, reason)
-			}
+		if _, err := template.Render(root+"/template.yaml", c.overrides(t, environment)); err != nil {
+			t.Errorf("%s: %v", environment, err)
 		}
 	}
 	for name, value := range map[string]string{"Environmant": "dev", "Environment": "production", "PublicUrl": "http://x.example", "DueShards": "0"} {
-		if refuses(template, name, value) == "" {
-			t.Errorf("this test lets %s=%s through", name, value)
+		if _, err := template.Render(root+"/template.yaml", map[string]string{name: value}); err == nil {
+			t.Errorf("%s=%s is taken", name, value)
 		}
 	}
 }
 
-// refuses says why the template does not take a value for a parameter.
-func refuses(template map[string]any, name, value string) string {
-	parameter, ok := at(template, "Parameters", name).(map[string]any)
-	if !ok {
-		return "the template has no such parameter"
-	}
-	if allowed, ok := parameter["AllowedValues"].([]any); ok && !slices.ContainsFunc(allowed, func(v any) bool { return fmt.Sprint(v) == value }) {
-		return fmt.Sprintf("it takes %v", allowed)
-	}
-	if pattern, ok := parameter["AllowedPattern"].(string); ok && !regexp.MustCompile(`\A(?:`+pattern+`)\z`).MatchString(value) {
-		return "it takes " + pattern
-	}
-	var number float64
-	if _, err := fmt.Sscanf(value, "%g", &number); err != nil && parameter["Type"] == "Number" {
-		return "it takes a number"
-	}
-	for bound, holds := range map[string]func(limit float64) bool{
-		"MinValue": func(limit float64) bool { return number >= limit },
-		"MaxValue": func(limit float64) bool { return number <= limit },
-	} {
-		var limit float64
-		if _, err := fmt.Sscan(fmt.Sprint(parameter[bound]), &limit); parameter[bound] != nil && (err != nil || !holds(limit)) {
-			return fmt.Sprintf("its %s is %v", bound, parameter[bound])
+// Somebody is told where it matters, and nobody pays for alarms on what is tried out.
+func TestProductionIsWatched(t *testing.T) {
+	c := readSamconfig(t)
+	for environment, want := range map[string][2]string{"dev": {"false", ""}, "staging": {"", ""}, "prod": {"true", "true"}} {
+		o := c.overrides(t, environment)
+		if got := [2]string{o["Alarms"], o["Dashboard"]}; got != want {
+			t.Errorf("%s has the alarms and the dashboard %q, want %q", environment, got, want)
 		}
 	}
-	return ""
 }
 
 func TestASamconfigThatCannotBeReadNamesTheLine(t *testing.T) {
