@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"time"
 
 	"github.com/evergrant/evergrant/internal/completion"
@@ -131,7 +132,8 @@ func (e *Error) Error() string { return e.Type + ": " + e.Detail }
 
 // Handle serves one invocation. Its error is always nil: whatever goes wrong
 // is an answer to the caller, not a failed invocation.
-func (h *Handler) Handle(ctx context.Context, raw json.RawMessage) (Response, error) {
+func (h *Handler) Handle(ctx context.Context, raw json.RawMessage) (resp Response, _ error) {
+	defer h.recover(ctx, &resp)
 	var req Request
 	if err := json.Unmarshal(raw, &req); err != nil {
 		detail := `the input is not as it should be: send {"action": …, "connection_id": …, "provider": …}`
@@ -151,6 +153,16 @@ func (h *Handler) Handle(ctx context.Context, raw json.RawMessage) (Response, er
 		return Response{Error: e, ReturnTo: resp.ReturnTo}, nil
 	}
 	return resp, nil
+}
+
+// recover turns a panic into an answer. The log gets the type of the panic and
+// the stack, but not its value, which may hold anything and which Lambda would
+// tell the caller.
+func (h *Handler) recover(ctx context.Context, resp *Response) {
+	if cause := recover(); cause != nil {
+		h.Log.ErrorContext(ctx, "panic", "type", fmt.Sprintf("%T", cause), "stack", string(debug.Stack()))
+		*resp = Response{Error: &Error{Type: "internal", Detail: "this is a mistake of Evergrant's: the log says where"}}
+	}
 }
 
 // serve calls the action that req names. With an error, the Response has no more

@@ -1,9 +1,12 @@
 package connections
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/evergrant/evergrant/internal/connection"
 )
 
 // Held, a provider hears of no reader, but of a person.
@@ -55,6 +58,23 @@ func TestWhatCannotBeHeldIsNamed(t *testing.T) {
 		f.Breakers = unreadable{}
 		if resp, raw := f.do(t, `{"action":"hold","provider":"whisk"}`); resp.Error == nil || resp.Error.Type != "unavailable" {
 			t.Errorf("without a store: %s", raw)
+		}
+	})
+}
+
+// broken is a store with a mistake that quotes a secret.
+type broken struct{ Reader }
+
+func (broken) Get(context.Context, connection.Key) (connection.Connection, error) {
+	panic("c4nary-secret")
+}
+
+func TestAPanicIsAnAnswer(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fixture) {
+		f.Reader = broken{f.Reader}
+		resp, raw := f.do(t, `{"action":"get","connection_id":"acct_42","provider":"whisk"}`)
+		if resp.Error == nil || resp.Error.Type != "internal" || !strings.Contains(f.log.String(), "msg=panic type=string") {
+			t.Errorf("%s; log: %s", raw, f.log)
 		}
 	})
 }
