@@ -210,6 +210,10 @@ var mutations = []struct {
 	{"the dashboard shows metrics that there are", `MetricName=\"Refreshes\"`, `MetricName=\"Refreshed\"`},
 	{"the dashboard shows metrics that there are", `["Evergrant","Remaining"`, `["Evergrant","Left"`},
 	{"the dashboard shows metrics that there are", `{"widgets":[`, `{"widgets":[,`},
+	{"a function gets the settings that it takes, and no others", "COMPLETION_URL: !Ref", "COMPLETE_URL: !Ref"},
+	{"a function gets the settings that it takes, and no others", "          EVENT_BUS: !Ref EventBus\n", ""},
+	{"a function gets the settings that it takes, and no others", "          RETURN_ORIGINS: !Ref ReturnOrigins\n",
+		"          RETURN_ORIGINS: !Ref ReturnOrigins\n          STATE_TABLE: !Ref StateTable\n"},
 }
 
 func TestABrokenTemplateIsCaught(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/evergrant/evergrant/internal/refresh"
+	"github.com/evergrant/evergrant/internal/settings"
 )
 
 // path is the template under test.
@@ -22,30 +23,31 @@ type rule func(doc map[string]any, p *problems)
 
 // rules are all promises by name. Each has a mutation in mutations_test.go.
 var rules = map[string]rule{
-	"a function is a small arm64 bootstrap that make builds":  builds,
-	"a function waits as long as its work may take":           timeouts,
-	"no function reserves concurrency unless it is asked for": noReserve,
-	"no function knows the URL of the API in front of it":     noCircle,
-	"no function may be told to call private addresses":       noPrivate,
-	"the garbage collector knows the memory":                  memoryLimit,
-	"the routes are those of the contract":                    routes,
-	"the API bounds its calls":                                throttled,
-	"the redirect URI has no stage in it":                     defaultStage,
-	"the access log holds no query":                           accessLog,
-	"a sweep a minute, never replayed":                        schedule,
-	"fan-out is off unless it is asked for":                   fanOutIsOptional,
-	"workers get hints, and bring broken ones back":           fanOut,
-	"the connections table is that of the contract":           connectionsTable,
-	"the state table is that of the contract":                 stateTable,
-	"connections and their keys outlive the stack":            retained,
-	"keys are generated in the form that the functions read":  generatedKeys,
-	"each function has a role and a log group of its own":     ownRoles,
-	"a role allows what its function does, and nothing else":  permissions,
-	"no permission has a wildcard but those with a reason":    noWildcards,
-	"logs end, and nothing else has a name":                   names,
-	"an unsigned authorization is impossible in production":   signedInProduction,
-	"a parameter is described, constrained, grouped and used": parameters,
-	"the outputs are what a host needs":                       outputs,
+	"a function is a small arm64 bootstrap that make builds":    builds,
+	"a function waits as long as its work may take":             timeouts,
+	"no function reserves concurrency unless it is asked for":   noReserve,
+	"no function knows the URL of the API in front of it":       noCircle,
+	"a function gets the settings that it takes, and no others": variables,
+	"no function may be told to call private addresses":         noPrivate,
+	"the garbage collector knows the memory":                    memoryLimit,
+	"the routes are those of the contract":                      routes,
+	"the API bounds its calls":                                  throttled,
+	"the redirect URI has no stage in it":                       defaultStage,
+	"the access log holds no query":                             accessLog,
+	"a sweep a minute, never replayed":                          schedule,
+	"fan-out is off unless it is asked for":                     fanOutIsOptional,
+	"workers get hints, and bring broken ones back":             fanOut,
+	"the connections table is that of the contract":             connectionsTable,
+	"the state table is that of the contract":                   stateTable,
+	"connections and their keys outlive the stack":              retained,
+	"keys are generated in the form that the functions read":    generatedKeys,
+	"each function has a role and a log group of its own":       ownRoles,
+	"a role allows what its function does, and nothing else":    permissions,
+	"no permission has a wildcard but those with a reason":      noWildcards,
+	"logs end, and nothing else has a name":                     names,
+	"an unsigned authorization is impossible in production":     signedInProduction,
+	"a parameter is described, constrained, grouped and used":   parameters,
+	"the outputs are what a host needs":                         outputs,
 
 	"it can be deployed with every option":                                  options,
 	"what an option does not need is not there":                             optional,
@@ -220,6 +222,22 @@ func noCircle(doc map[string]any, p *problems) {
 		}
 		if api.Match(encoded) {
 			p.add("the environment of %s names the API, which needs the function first", id)
+		}
+	}
+}
+
+// variables compares both ways. No deployment offers ALLOW_PRIVATE_PROVIDERS, which
+// is for development.
+func variables(doc map[string]any, p *problems) {
+	given, err := environment(doc)
+	if err != nil {
+		p.add("%v", err)
+		return
+	}
+	for word, id := range functions {
+		taken := slices.DeleteFunc(slices.Sorted(slices.Values(settings.Function(word).Names())), func(s string) bool { return s == "ALLOW_PRIVATE_PROVIDERS" })
+		if !slices.Equal(given[id], taken) {
+			p.add("%s gets %v, main.go demands %v", id, given[id], taken)
 		}
 	}
 }

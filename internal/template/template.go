@@ -33,11 +33,16 @@ func Environment(path string) (map[string][]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	return environment(doc)
+}
+
+// environment is Environment for a template that was read.
+func environment(doc map[string]any) (map[string][]string, error) {
 	shared, err := mapping(at(doc, "Globals", "Function", "Environment", "Variables"))
 	if err != nil {
 		return nil, fmt.Errorf("variables of all functions: %w", err)
 	}
-	environment := map[string][]string{}
+	all := map[string][]string{}
 	for id, function := range resources(doc, functionType) {
 		own, err := mapping(at(function, "Properties", "Environment", "Variables"))
 		if err != nil {
@@ -51,9 +56,9 @@ func Environment(path string) (map[string][]string, error) {
 			names[name] = true
 		}
 		delete(names, "GOMEMLIMIT")
-		environment[id] = slices.Sorted(maps.Keys(names))
+		all[id] = slices.Sorted(maps.Keys(names))
 	}
-	return environment, nil
+	return all, nil
 }
 
 // read parses the template at path.
