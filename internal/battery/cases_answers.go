@@ -77,7 +77,7 @@ var answersFromProviders = []Case{
 	misconfigured(73, "invalid_client of a secret that has not changed is ours to mend", refusal(401, "invalid_client")),
 	redirects(301), redirects(302), redirects(303), redirects(307), redirects(308),
 	misconfigured(70, "a redirect to somewhere that is no URL is ours to mend", fixed(302, "", "Location", "::"+stranger)),
-	{numbers: []int{84}, name: "an error that repeats our secrets is shown and logged nowhere", requests: 1, leaves: failed, script: replies(echo), steps: []step{then(ends("failed"), returns())}},
+	{numbers: []int{84}, name: "an error that repeats our secrets is shown and logged nowhere", requests: 1, leaves: failed, code: "unrecognized_error", script: replies(echo), steps: []step{then(ends("failed"), returns())}},
 }
 
 // redirects is a case in which the token request is sent on.
@@ -116,12 +116,12 @@ func echo(w http.ResponseWriter, r *http.Request, _ func() (int, map[string]any)
 // invocation each.
 func sessions() []Case {
 	hangs := func(number int, name string, r Reply) Case {
-		return Case{numbers: []int{number}, name: name, needs: []ability{needLimits}, requests: 1, leaves: failed, script: replies(r), steps: []step{then(ends("failed"), returns(within)), then(recalls("failed"), returns())}}
+		return Case{numbers: []int{number}, name: name, needs: []ability{needLimits}, requests: 1, leaves: failed, code: "provider_failed", script: replies(r), steps: []step{then(ends("failed"), returns(within)), then(recalls("failed"), returns())}}
 	}
 	return []Case{
 		hangs(81, "a provider that does not answer is given up in time", silent),
 		hangs(85, "an answer byte by byte is given up in time", slow),
-		{numbers: []int{80}, name: "a provider that takes the connection and no request is given up in time", needs: []ability{needLimits, needSecrets}, leaves: failed, steps: []step{
+		{numbers: []int{80}, name: "a provider that takes the connection and no request is given up in time", needs: []ability{needLimits, needSecrets}, leaves: failed, code: "provider_failed", steps: []step{
 			{do: func(f *flow) { f.approved(); f.configure(f.tokenURL("https://" + f.deaf())) }, asks: []ask{returns(within)}, want: []want{ends("failed")}},
 		}},
 	}
@@ -130,19 +130,19 @@ func sessions() []Case {
 // exchanges are the cases of a provider that cannot be reached, and of a client
 // that changes.
 var exchanges = []Case{
-	{numbers: []int{79}, name: "a provider that refuses the connection fails", needs: []ability{needSecrets}, leaves: failed, steps: []step{
+	{numbers: []int{79}, name: "a provider that refuses the connection fails", needs: []ability{needSecrets}, leaves: failed, code: "provider_failed", steps: []step{
 		{do: func(f *flow) { f.approved(); f.configure(f.tokenURL("https://" + f.closed())) }, asks: []ask{returns()}, want: []want{ends("failed")}},
 	}},
-	{numbers: []int{79}, name: "a provider that speaks no TLS fails", needs: []ability{needSecrets}, leaves: failed, steps: []step{
+	{numbers: []int{79}, name: "a provider that speaks no TLS fails", needs: []ability{needSecrets}, leaves: failed, code: "provider_failed", steps: []step{
 		{do: func(f *flow) {
 			f.approved()
 			f.configure(f.tokenURL(strings.Replace(f.Provider.URL, "http:", "https:", 1)))
 		}, asks: []ask{returns()}, want: []want{ends("failed")}},
 	}},
-	{numbers: []int{82}, name: "a certificate that nobody vouches for fails, and sees no secret", needs: []ability{needSecrets}, leaves: failed, steps: []step{
+	{numbers: []int{82}, name: "a certificate that nobody vouches for fails, and sees no secret", needs: []ability{needSecrets}, leaves: failed, code: "provider_failed", steps: []step{
 		{do: func(f *flow) { f.approved(); f.configure(f.tokenURL(f.untrusted())) }, asks: []ask{returns()}, want: []want{ends("failed")}},
 	}},
-	{numbers: []int{48}, name: "another client since the browser was sent away fails, and the code is not sent", needs: []ability{needSecrets}, leaves: failed, steps: []step{
+	{numbers: []int{48}, name: "another client since the browser was sent away fails, and the code is not sent", needs: []ability{needSecrets}, leaves: failed, code: "configuration_changed", steps: []step{
 		{do: func(f *flow) {
 			f.approved()
 			f.configure(f.Provider.document(f.c.provider, func(d map[string]any) { d["client_id"] = "another" }))
@@ -266,8 +266,8 @@ var answersWithTokens = []Case{
 
 // oddTokens are the cases of tokens that are strange, or cut.
 var oddTokens = []Case{
-	{numbers: []int{60}, name: "a token of another type than Bearer fails", requests: 1, leaves: failed, script: set("token_type", "MAC"), steps: []step{then(ends("failed"), returns())}},
-	{numbers: []int{58, 81}, name: "an answer that breaks off fails, and the code is not sent again", requests: 1, leaves: failed, script: func(p *Provider) []Reply { return []Reply{p.broken} }, steps: []step{then(ends("failed"), returns()), then(recalls("failed"), returns())}},
+	{numbers: []int{60}, name: "a token of another type than Bearer fails", requests: 1, leaves: failed, code: "provider_failed", script: set("token_type", "MAC"), steps: []step{then(ends("failed"), returns())}},
+	{numbers: []int{58, 81}, name: "an answer that breaks off fails, and the code is not sent again", requests: 1, leaves: failed, code: "provider_failed", script: func(p *Provider) []Reply { return []Reply{p.broken} }, steps: []step{then(ends("failed"), returns()), then(recalls("failed"), returns())}},
 	gets(83, "a token with quotes, spaces and letters of the world is stored as it is", set("access_token", `c4nary-"tok en'<é>`+"\u2028\\"), nil),
 	gets(83, "a token of sixteen kilobytes is stored as it is", set("access_token", "c4nary-"+strings.Repeat("long", 4<<10)), nil),
 	{numbers: []int{83}, name: "a token with a line break is stored as it is, though no header carries it", new: true, requests: 1, leaves: connected, script: set("access_token", "c4nary-token\r\nwith: lines"), steps: []step{

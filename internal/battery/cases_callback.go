@@ -76,10 +76,10 @@ var callbacks = []Case{
 		returns(with("code", "")), returns(without("code")), returns(with("code", strings.Repeat("a", 5<<10))),
 	)},
 	{
-		numbers: []int{39}, name: "a strange code is sent on as it was, decoded once", requests: 1, leaves: failed,
+		numbers: []int{39}, name: "a strange code is sent on as it was, decoded once", requests: 1, leaves: failed, code: "invalid_grant",
 		steps: []step{then(seen(ends("failed"), sentOn("a+b c/=%2B%41\x00é\u202e\r\n\"")), returns(with("code", url.QueryEscape("a+b c/=%2B%41\x00é\u202e\r\n\""))))},
 	},
-	{numbers: []int{39}, name: "a code of four kilobytes is sent on", requests: 1, leaves: failed, steps: []step{
+	{numbers: []int{39}, name: "a code of four kilobytes is sent on", requests: 1, leaves: failed, code: "invalid_grant", steps: []step{
 		then(seen(ends("failed"), sentOn(strings.Repeat("a", 4<<10))), returns(with("code", strings.Repeat("a", 4<<10)))),
 	}},
 	{numbers: []int{40}, name: "two codes or two states use nothing up", requests: 1, leaves: connected, steps: append(each(useless,
@@ -90,7 +90,7 @@ var callbacks = []Case{
 		returns(without("code"), and("access_token="+stranger+"&token_type=Bearer")), returns(and("access_token="+stranger)), returns(and("id_token="+stranger)), returns(without("code"), and("id_token="+stranger)), returns(and("access_token=")),
 	), then(ends("connected"), returns()))},
 	{
-		numbers: []int{42}, name: "a stolen code is refused where there is PKCE", requests: 1, leaves: failed,
+		numbers: []int{42}, name: "a stolen code is refused where there is PKCE", requests: 1, leaves: failed, code: "invalid_grant",
 		steps: []step{then(ends("failed"), returns(func(f *flow, r *Request) {
 			with("code", url.QueryEscape(f.other().approved().Get("code")))(f, r)
 		}))},
@@ -197,7 +197,7 @@ var browsers = []Case{
 	{numbers: []int{30}, name: "a callback loaded again has the first outcome, and sends nothing", requests: 1, leaves: connected, steps: []step{
 		then(ends("connected"), returns()), then(recalls("connected"), returns()), then(recalls("connected"), returns(with("code", stranger))), then(recalls("connected"), returns(without("code"), and("error=access_denied"))),
 	}},
-	{numbers: []int{30}, name: "a callback that failed has failed when it is loaded again", requests: 1, leaves: failed, script: replies(refusal(http.StatusBadRequest, "invalid_grant")), steps: []step{
+	{numbers: []int{30}, name: "a callback that failed has failed when it is loaded again", requests: 1, leaves: failed, code: "invalid_grant", script: replies(refusal(http.StatusBadRequest, "invalid_grant")), steps: []step{
 		then(ends("failed"), returns()), then(recalls("failed"), returns()),
 	}},
 	{numbers: []int{31}, name: "fifty callbacks at once send the code once", requests: 1, leaves: connected, steps: []step{
