@@ -120,7 +120,7 @@ func (w *table) live() []string {
 
 	w.connect("b", 7*24*time.Hour+90*time.Minute)
 	w.under("b", w.refresh, commit)
-	w.under("b", w.fail, commit) // which brings the end near
+	w.under("b", w.fail, leave) // which brings the end near
 	w.under("b", w.refresh, commit)
 	b, err := w.store.Get(w.t.Context(), connection.Key{ConnectionID: "b", Provider: "whatnot"})
 	w.must(err)

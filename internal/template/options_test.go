@@ -299,7 +299,8 @@ func eventsForHost(doc map[string]any, p *problems) {
 	writes, _ := at(events, "Writes", "Properties").(map[string]any)
 	writes = maps.Clone(writes)
 	p.want("filters", writes["FilterCriteria"], `{"Filters":[{"Pattern":"{\"dynamodb\":{\"NewImage\":{\"lease_id\":{\"S\":[{\"exists\":false}]}}}}"},`+
-		`{"Pattern":"{\"dynamodb\":{\"NewImage\":{\"failure\":{\"M\":{\"count\":{\"N\":[\"3\"]}}}}}}"}]}`)
+		`{"Pattern":"{\"dynamodb\":{\"NewImage\":{\"failure\":{\"M\":{\"count\":{\"N\":[\"3\"]}}}}}}"},`+
+		`{"Pattern":"{\"dynamodb\":{\"NewImage\":{\"refresh_expires_at\":{\"N\":[{\"exists\":true}]},\"failure\":{\"M\":{\"count\":{\"N\":[{\"exists\":true}]}}}}}}"}]}`)
 	delete(writes, "FilterCriteria")
 	p.want("mapping", writes, `{"BatchSize":100,"BisectBatchOnFunctionError":true,"DestinationConfig":{"OnFailure":{"Destination":"`+arn("sqs", "stack-EventsDeadLetters")+`","Type":"SQS"}},`+
 		`"FunctionResponseTypes":["ReportBatchItemFailures"],"MaximumBatchingWindowInSeconds":1,"MaximumRecordAgeInSeconds":86400,"StartingPosition":"TRIM_HORIZON","Stream":"`+streamARN+`"}`)
