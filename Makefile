@@ -114,6 +114,13 @@ test: ## Run all tests, in random order, with the race detector
 	@test -n "$$CHROMIUM" || command -v chromium >/dev/null || echo 'No Chromium: the pages are not opened in a browser. Install the package chromium.'
 	go test -race -shuffle=on ./...
 
+# Each test searches its own log; here what go test prints of all of them is read,
+# too, and the searches are counted, so that none has stopped unseen.
+.PHONY: leaks
+leaks: ## Search all that the tests print for secrets: two minutes
+	@mkdir -p build && go build -o build/leaks ./internal/canary/cmd
+	@go test -count=1 -v ./... 2>&1 | build/leaks
+
 # `make test` checks the model with one attempt of each worker, which takes seconds.
 .PHONY: model
 model: ## Check the model of the refresh with two attempts of each worker: a minute, 1 GB, needs spin
