@@ -93,14 +93,18 @@ func (c *credentials) Client(_ context.Context, provider string) (oauth.Client, 
 	return client, nil
 }
 
-// Others returns the credentials that stand in the file by now, if they are
-// others than those that the provider has refused.
+// Others returns the credentials that stand in the file by now for the client
+// ID and environment that the provider has refused, if they are others.
 func (c *credentials) Others(ctx context.Context, refused oauth.Client) ([]oauth.Client, error) {
 	now, err := c.Client(ctx, refused.Provider.ID)
-	if err != nil || now.Secret == refused.Secret {
+	if err != nil {
 		return nil, err
 	}
-	return []oauth.Client{now}, nil
+	its, err := now.For(refused.ID, refused.Environment.Name)
+	if err != nil || its.Secret == refused.Secret {
+		return nil, nil //nolint:nilerr // what the file does not name, it has no other credentials of
+	}
+	return []oauth.Client{its}, nil
 }
 
 // ConnectKeys returns the keys that sign connect tickets.

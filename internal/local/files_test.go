@@ -137,6 +137,14 @@ func TestTheSecretsFileIsReadAgainWhenItChanges(t *testing.T) {
 	if others, err := c.Others(t.Context(), old); err != nil || len(others) != 1 || others[0].Secret != "new" {
 		t.Errorf("Others = %d, %v, want the new one", len(others), err)
 	}
+	write(`{"whisk":{"client_id":"another","client_secret":"theirs"}}`)
+	if others, err := c.Others(t.Context(), old); err != nil || len(others) != 0 {
+		t.Errorf("Others = %d, %v, want none: the file has another client", len(others), err)
+	}
+	write(`{"whisk":{"client_id":"another","client_secret":"theirs","former":[{"client_id":"id","client_secret":"new"}]}}`)
+	if others, err := c.Others(t.Context(), old); err != nil || len(others) != 1 || others[0].Secret != "new" {
+		t.Errorf("Others = %d, %v, want the former client's", len(others), err)
+	}
 	for _, id := range []string{"whcc", "acme"} {
 		if _, err := c.Client(t.Context(), id); !errors.Is(err, oauth.ErrNotConfigured) || !contains(err, id, path) {
 			t.Errorf("Client(%s) = %v, want that it is not configured", id, err)

@@ -31,6 +31,7 @@ type Client struct {
 	RefreshRate        float64        // token requests a second; 0: no limit is known
 	RefreshConcurrency int            // token requests at the same time; 0: no limit is known
 	Extra              map[string]any // what no other field holds, decoded JSON; its strings are of type Secret
+	Former             []Client       // those that connections may still be of; see For
 }
 
 // clientDocument is the JSON form of a client (DESIGN: the provider's secret).
@@ -46,6 +47,7 @@ type clientDocument struct {
 	RefreshRate        *float64            `json:"refresh_rate"`
 	RefreshConcurrency *int                `json:"refresh_concurrency"`
 	Extra              map[string]any      `json:"extra"`
+	Former             []formerDocument    `json:"former"`
 }
 
 // ParseClient reads client credentials for p from their JSON form. With
@@ -78,6 +80,9 @@ func ParseClient(p providers.Provider, document []byte, allowPrivate bool) (Clie
 		return Client{}, err
 	}
 	if err := checkEndpoints(c.Endpoints, allowPrivate); err != nil {
+		return Client{}, err
+	}
+	if err := c.setFormer(d); err != nil {
 		return Client{}, err
 	}
 	return c, nil
@@ -300,6 +305,9 @@ func jsonProblem(err error) error {
 		want = "a string"
 	case reflect.Slice:
 		want = "a list of strings"
+		if typ.Type.Elem().Kind() == reflect.Struct {
+			want = "a list of objects"
+		}
 	case reflect.Float64:
 		want = "a number"
 	case reflect.Int:

@@ -275,6 +275,7 @@ func FuzzParseClient(f *testing.F) {
 	f.Add(`{"client_id":"id","client_secret":"`+canary+`","environment":"sandbox","scopes":["user_read"]}`, false)
 	f.Add(`{"client_id":"id","client_secret":"`+canary+`","endpoints":{"token_url":"http://127.0.0.1/"},"extra":{"a":["b"]}}`, true)
 	f.Add(`{"client_id":"id","client_secret":"`+canary+`","endpoints":{"token_url":"https://u:p@h/#f"}}`, true)
+	f.Add(`{"client_id":"id","client_secret":"s","former":[{"client_id":"old","client_secret":"`+canary+`","environment":"sandbox"}]}`, false)
 	f.Add(`{"client_id":1}`, true)
 	f.Add(`[]`, true)
 	all := append(providers.All(), plain)

@@ -9,16 +9,17 @@ import (
 	"strings"
 )
 
-// The members of a client document, and of its endpoints.
+// The members of a client document, of its endpoints and of its former clients.
 var (
-	clientMembers   = []string{"client_id", "client_secret", "environment", "scopes", "endpoints", "response_type", "refresh", "refresh_rate", "refresh_concurrency", "account_change", "extra"}
+	clientMembers   = []string{"client_id", "client_secret", "environment", "scopes", "endpoints", "response_type", "refresh", "refresh_rate", "refresh_concurrency", "account_change", "extra", "former"}
 	endpointMembers = []string{"authorization_url", "token_url", "revocation_url", "userinfo_url", "prepare_url"}
+	formerMembers   = []string{"client_id", "client_secret", "environment"}
 )
 
 // checkMembers returns an error for a member that looks like a misspelt one: an
 // environment that is silently not read would mean production. Members of
 // other names may stand in the document and mean nothing here; among the
-// endpoints there are none.
+// endpoints and in a former client there are none.
 func checkMembers(document []byte) error {
 	var d map[string]json.RawMessage
 	if err := json.Unmarshal(document, &d); err != nil {
@@ -30,10 +31,25 @@ func checkMembers(document []byte) error {
 		}
 	}
 	var e map[string]json.RawMessage
-	_ = json.Unmarshal(d["endpoints"], &e) // its type has been checked
-	for _, name := range slices.Sorted(maps.Keys(e)) {
-		if !slices.Contains(endpointMembers, name) {
-			return fmt.Errorf("endpoints.%s is not known: there are %s", name, strings.Join(endpointMembers, ", "))
+	var former []map[string]json.RawMessage
+	_, _ = json.Unmarshal(d["endpoints"], &e), json.Unmarshal(d["former"], &former) // their types have been checked
+	if err := only(e, "endpoints", endpointMembers); err != nil {
+		return err
+	}
+	for i, f := range former {
+		if err := only(f, fmt.Sprintf("former[%d]", i), formerMembers); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// only returns an error for the first member of an object, the one in the
+// document at a place, that is not one of known.
+func only(object map[string]json.RawMessage, place string, known []string) error {
+	for _, name := range slices.Sorted(maps.Keys(object)) {
+		if !slices.Contains(known, name) {
+			return fmt.Errorf("%s.%s is not known: there are %s", place, name, strings.Join(known, ", "))
 		}
 	}
 	return nil

@@ -79,8 +79,9 @@ func (s *Store) Client(ctx context.Context, provider string) (oauth.Client, erro
 }
 
 // Others returns the credentials that may be tried after the provider has
-// refused those of refused: the current ones if they have changed, then the
-// previous ones, each only if it is another client secret.
+// refused those of refused: what the current version has for its client ID and
+// environment, if that has changed, then what the previous version has, each
+// only if it is another client secret.
 func (s *Store) Others(ctx context.Context, refused oauth.Client) ([]oauth.Client, error) {
 	p := refused.Provider
 	var others []oauth.Client
@@ -94,6 +95,9 @@ func (s *Store) Others(ctx context.Context, refused oauth.Client) ([]oauth.Clien
 			return others, err
 		}
 		c, err := s.parse(p, document)
+		if err == nil {
+			c, err = c.For(refused.ID, refused.Environment.Name)
+		}
 		if err == nil && !tried[c.Secret] {
 			tried[c.Secret] = true
 			others = append(others, c)

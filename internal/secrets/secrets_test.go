@@ -418,6 +418,38 @@ func TestOthersAreTheChangedSecretThenThePreviousOne(t *testing.T) {
 	}
 }
 
+// While a provider is moved to another client ID, a grant's own client is looked
+// for wherever a version has it, and the other client's secret is never tried.
+func TestOthersAreOfTheSameClient(t *testing.T) {
+	moved := func(id, secret, former string) string {
+		return `{"client_id":"` + id + `","client_secret":"` + secret + `","former":[` + former + `]}`
+	}
+	old := func(secret string) string { return `{"client_id":"client-1","client_secret":"` + secret + `"}` }
+	tests := []struct {
+		name              string
+		current, previous string
+		want              []string
+	}{
+		{"moved, without the old client", moved("client-2", "new", ""), credentials(canary), nil},
+		{"moved, and the old one's secret was changed", moved("client-2", "new", old("changed")), credentials(canary), []string{"changed"}},
+		{"moved, and the old one's is as before", moved("client-2", "new", old(canary)), credentials("older"), []string{"older"}},
+		{"moved, and changed twice since", moved("client-2", "new", old("changed")), moved("client-2", "newer", old("before")), []string{"changed", "before"}},
+		{"moved back", moved("client-1", "changed", `{"client_id":"client-2","client_secret":"new"}`), moved("client-2", "new", old(canary)), []string{"changed"}},
+		{"in another environment", moved("client-2", "new", `{"client_id":"client-1","client_secret":"test","environment":"sandbox"}`), credentials(canary), nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld()
+			refused := w.client(t)
+			w.set(whiplash+"@AWSCURRENT", tt.current)
+			w.set(whiplash+"@AWSPREVIOUS", tt.previous)
+			if got := w.others(t, refused); !slices.Equal(got, tt.want) {
+				t.Errorf("others = %v, want %v", got, tt.want)
+			}
+		})
+	}
+}
+
 // A provider that refuses the client is asked once more at once, however fresh
 // the cache is; a wrong secret that stays wrong makes no storm of reads.
 func TestOthersReadPastTheCacheWithinLimits(t *testing.T) {
