@@ -15,6 +15,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"sync"
 	"time"
@@ -48,7 +49,11 @@ type Store struct {
 // Open opens the store at path and makes it if it is not there. One process
 // can have it open; a second one gets an error after a second.
 func Open(path string) (*Store, error) {
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockWait})
+	err := checkWhole(path)
+	var db *bbolt.DB
+	if err == nil {
+		db, err = bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockWait})
+	}
 	if errors.Is(err, berrors.ErrTimeout) {
 		return nil, fmt.Errorf("open %s: another process uses it: stop that one, or use another folder", path)
 	}
@@ -70,6 +75,31 @@ func Open(path string) (*Store, error) {
 		return nil, errors.Join(fmt.Errorf("prepare %s: %w", path, err), db.Close())
 	}
 	return &Store{db: db}, nil
+}
+
+// checkWhole returns an error for a file that ends before its last page, as a
+// copy that broke off does. bbolt maps the file into memory and goes by what
+// its first pages say, so that the process would end where a missing one is
+// read. Opened for reading alone, bbolt reads no other page.
+func checkWhole(path string) error {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0 {
+		return nil // it is made
+	}
+	if err != nil {
+		return err
+	}
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true, Timeout: lockWait})
+	if err != nil {
+		return err
+	}
+	err = db.View(func(tx *bbolt.Tx) error {
+		if info, err = os.Stat(path); err != nil || info.Size() >= tx.Size() {
+			return err
+		}
+		return fmt.Errorf("it is cut off: %d of %d bytes are there", info.Size(), tx.Size())
+	})
+	return errors.Join(err, db.Close())
 }
 
 // Close closes the file.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/evergrant/evergrant/internal/connection"
 	"github.com/evergrant/evergrant/internal/connectiontest"
+	"github.com/evergrant/evergrant/internal/oauth"
 )
 
 // open opens the store at path until the test ends.
@@ -99,6 +101,44 @@ func TestAFileThatIsNoStoreIsAnError(t *testing.T) {
 	}
 	if _, err := Open(filepath.Join(t.TempDir(), "missing", "store.db")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("err = %v, want that the folder is missing", err)
+	}
+}
+
+// Without the check the process ends with a memory fault where a page is read
+// that is not there.
+func TestAFileThatIsCutOffIsAnError(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	s, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 200 {
+		c := connection.Connection{Key: connection.Key{ConnectionID: strconv.Itoa(i), Provider: "whatnot"}, AccessToken: oauth.Secret(strings.Repeat("t", 500))}
+		if _, err := s.Connect(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	size := s.db.View(func(tx *bbolt.Tx) error { return os.Truncate(path, tx.Size()) }) // bbolt makes the file longer than it needs
+	if err := errors.Join(size, s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for kept := len(whole) - 1; kept > 0; kept -= 1000 {
+		if err := os.WriteFile(path, whole[:kept], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(path); err == nil || !strings.Contains(err.Error(), path) || !strings.HasSuffix(err.Error(), "restore it or move it away") {
+			t.Fatalf("%d of %d bytes: err = %v", kept, len(whole), err)
+		}
+	}
+	if err := os.WriteFile(path, whole, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if page, _, err := open(t, path).ListByStatus(t.Context(), "", "", 1000); err != nil || len(page) != 200 {
+		t.Errorf("whole, it has %d connections, %v", len(page), err)
 	}
 }
 
