@@ -269,6 +269,9 @@ func TestAMistakeOnTheCommandLineIsExitCode2(t *testing.T) {
 	}{
 		{[]string{"lst"}, `there is no command "lst": did you mean list?`},
 		{[]string{"frobnicate"}, `there is no command "frobnicate"`},
+		{[]string{"help", "lst"}, `there is no command "lst": did you mean list?`},
+		{[]string{"help", "frobnicate"}, `there is no command "frobnicate"`},
+		{[]string{"help", "list", "show"}, "at most one argument, COMMAND, not 2"},
 		{[]string{"--frob"}, "unknown flag: --frob"},
 		{[]string{"list", "--frob"}, "unknown flag: --frob"},
 		{[]string{"list", "a", "b"}, "at most one argument"},

@@ -92,16 +92,14 @@ Exit codes: 0 done, 1 it did not work, 2 the command line is wrong.`,
 			if len(args) == 0 {
 				return nil
 			}
-			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-				return misuse(cmd, "there is no command %q: did you mean %s?", args[0], near[0])
-			}
-			return misuse(cmd, "there is no command %q", args[0])
+			return unknown(cmd, args[0])
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return misuse(cmd, "%v", err) })
 	root.SetVersionTemplate("evergrant {{.Version}}\n")
 	root.CompletionOptions.DisableDefaultCmd = true
+	root.SetHelpCommand(newHelp(root))
 	flags := root.PersistentFlags()
 	flags.StringVar(&g.url, "url", "http://localhost:8788", "`address` of local mode")
 	flags.StringVar(&g.function, "function", "", "`name` or ARN of a deployed connections function, in place of local mode\n(default: the environment variable EVERGRANT_FUNCTION)")
