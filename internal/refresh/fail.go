@@ -21,6 +21,8 @@ func (r *Renewer) fail(ctx context.Context, j job, c connection.Connection, caus
 	switch remedy := oauth.RemedyFor(cause); {
 	case unknown && !c.Issued && spends(j.client.Provider.Rotation):
 		return r.leave(ctx, c, e)
+	case remedy == oauth.Reconfigure && j.former:
+		return r.formerRefused(ctx, j, c, cause)
 	case remedy == oauth.Reconfigure:
 		e.outcome, e.err = outcomeMisconfigured, fmt.Errorf("refresh at %s: %w: %w", c.Provider, errMisconfigured, cause)
 		return r.release(ctx, j, c, e)

@@ -1,6 +1,7 @@
 package refresh
 
 import (
+	"errors"
 	"time"
 
 	"github.com/evergrant/evergrant/internal/connection"
@@ -25,6 +26,10 @@ func (e ending) attempt(j job, c connection.Connection) metrics.Attempt {
 		a.Also = []metrics.Metric{metrics.Misconfigured}
 	case outcomeMassRefusal:
 		a.Also = []metrics.Metric{metrics.MassRefusal}
+	case outcomeUnusable:
+		if errors.Is(e.err, errFormerRefused) {
+			a.Also = []metrics.Metric{metrics.Misconfigured}
+		}
 	default:
 	}
 	issued := c.ConnectedAt

@@ -84,6 +84,8 @@ type Renewer struct {
 	Random   func() float64 // in [0, 1): jitter
 	Now      func() time.Time
 	Log      *slog.Logger
+
+	spared sparing // former clients that are refused
 }
 
 // A Result is how one refresh went.
@@ -156,7 +158,9 @@ func (r *Renewer) try(ctx context.Context, j job, c connection.Connection) endin
 // A job is what one refresh has prepared.
 type job struct {
 	claim       connection.Claim
-	client      oauth.Client
+	client      oauth.Client // from the claim on that of the grant, if the secret names it
+	former      bool         // client is a former one
+	foreign     error        // why the grant's client is not known; nil: it is client
 	keys        seal.Keys
 	deadline    time.Time
 	interrupted bool // an earlier refresh was cut off: the refresh token may be used
@@ -194,16 +198,31 @@ func (r *Renewer) claim(ctx context.Context, j *job) (connection.Connection, err
 		return connection.Connection{}, err
 	}
 	j.interrupted = c.Lease.ID != ""
+	j.belong(c)
 	c.Fence++
 	c.Lease = connection.Lease{ID: j.claim.LeaseID, Until: j.claim.Until, SentAt: j.claim.Now}
 	return c, nil
 }
 
+// belong makes the client that the grant of c was given to the one of j.
+func (j *job) belong(c connection.Connection) {
+	its, err := j.client.For(c.ClientID, c.Environment)
+	if err != nil {
+		j.foreign = err
+		return
+	}
+	j.former = !j.client.Is(c.ClientID, c.Environment)
+	j.client = its
+}
+
 // request returns the token request to send for c. It fails, with nothing
 // sent, where c cannot be refreshed with what we have.
 func (r *Renewer) request(j job, c connection.Connection) (func(context.Context, oauth.Client) (oauth.TokenSet, error), error) {
-	if c.ClientID != j.client.ID || c.Environment != j.client.Environment.Name {
-		return nil, fmt.Errorf("%w: %w: the grant belongs to another client ID or environment of %s", errUnusable, oauth.ErrNotConfigured, c.Provider)
+	if j.foreign != nil {
+		return nil, fmt.Errorf("%w: %w", errUnusable, j.foreign)
+	}
+	if j.former && r.spared.spares(j.client, r.Now()) {
+		return nil, fmt.Errorf("%w: %w: former client ID %q was refused a moment ago", errUnusable, oauth.ErrNotConfigured, j.client.ID)
 	}
 	if c.Issued {
 		return r.Tokens.Issue, nil
@@ -254,7 +273,9 @@ func (r *Renewer) commit(ctx context.Context, j job, c connection.Connection, to
 	at := connection.SpillKey{Key: c.Key, Fence: c.Fence}
 	place, err := r.keeper().Keep(ctx, j.deadline.Add(-time.Second), at,
 		func(ctx context.Context) error { return r.store(ctx, c) },
-		func() ([]byte, error) { return spill.Seal(j.keys, at, spill.Grant{Tokens: tokens}) })
+		func() ([]byte, error) {
+			return spill.Seal(j.keys, at, spill.Grant{Tokens: tokens, ClientID: c.ClientID, Environment: c.Environment})
+		})
 	switch {
 	case errors.Is(err, errSuperseded):
 		return ending{outcome: outcomeSuperseded, err: r.superseded(ctx, j, c, tokens)}
@@ -292,7 +313,11 @@ func (r *Renewer) superseded(ctx context.Context, j job, c connection.Connection
 	if now.Status == connection.Active && (sameGrant || !j.client.Provider.RevokesOne) {
 		return nil
 	}
-	if err := r.Tokens.Revoke(ctx, j.client, tokens.AccessToken, tokens.RefreshToken); err != nil {
+	err = j.foreign
+	if err == nil {
+		err = r.Tokens.Revoke(ctx, j.client, tokens.AccessToken, tokens.RefreshToken)
+	}
+	if err != nil {
 		r.Log.WarnContext(ctx, "late tokens not revoked", "provider", c.Provider, "connection_id", c.ConnectionID, "err", err)
 	}
 	return nil

@@ -542,8 +542,10 @@ func TestAnOwnWriteIsNotTakenForAReconnect(t *testing.T) {
 		f := newFixture(t)
 		f.secrets.client.Provider.RevokesOne = true
 		f.connect(t, f.key)
-		first := *f.Renewer
-		first.Leases = &unheardCommit{Leases: f.store, away: time.Now().Add(4 * time.Second)}
+		first := &Renewer{
+			Leases: &unheardCommit{Leases: f.store, away: time.Now().Add(4 * time.Second)}, Breakers: f.store, Secrets: f.secrets, Tokens: f.endpoint,
+			Shards: f.Shards, NewID: f.NewID, Random: f.Random, Now: f.Now, Log: f.Log,
+		}
 		var workers sync.WaitGroup
 		workers.Go(func() {
 			if got, err := first.Renew(t.Context(), f.key, 0); got.Result != Refreshed || err != nil {

@@ -137,7 +137,11 @@ func (r *Rescuer) restore(ctx context.Context, s salvage) error {
 func (r *Rescuer) drop(ctx context.Context, s salvage) error {
 	revokes := s.client.Provider.RevokesOne
 	if s.newer() && (s.row.Status != connection.Active || revokes) || s.otherAccount() && revokes {
-		if err := r.Tokens.Revoke(ctx, s.client, s.grant.Tokens.AccessToken, s.grant.Tokens.RefreshToken); err != nil {
+		client, err := s.client.For(s.grant.ClientID, s.grant.Environment)
+		if err == nil {
+			err = r.Tokens.Revoke(ctx, client, s.grant.Tokens.AccessToken, s.grant.Tokens.RefreshToken)
+		}
+		if err != nil {
 			r.Log.WarnContext(ctx, "late tokens not revoked", "provider", s.Provider, "connection_id", s.ConnectionID, "err", err)
 		}
 	}

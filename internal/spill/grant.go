@@ -13,11 +13,11 @@ import (
 	"github.com/evergrant/evergrant/internal/seal"
 )
 
-// A Grant is what a spill holds. Of a refresh that is Tokens alone; the rest is
-// what a new connection has beside its tokens.
+// A Grant is what a spill holds. Of a refresh that is Tokens, and the client
+// that they are bound to; the rest is what a new connection has beside those.
 type Grant struct {
 	Tokens      oauth.TokenSet
-	ClientID    string
+	ClientID    string // "": the spill is older than this member of refreshes
 	Environment string
 	RequestID   string
 	AnyAccount  bool // see connection.Connection
