@@ -173,7 +173,7 @@ func (h *Handler) serve(ctx context.Context, req Request) (Response, error) {
 		return h.list(ctx, req)
 	case "reseal":
 		return h.reseal(ctx, req)
-	case "hold", "release":
+	case "hold", "release", "held":
 		return h.hold(ctx, req)
 	}
 	actions := map[string]func(context.Context, connection.Key, Request) (connection.Connection, error){
@@ -185,7 +185,7 @@ func (h *Handler) serve(ctx context.Context, req Request) (Response, error) {
 	}
 	act, ok := actions[req.Action]
 	if !ok && req.Action != "complete" {
-		return Response{}, invalid("action must be complete, get, list, refresh, disconnect, issue, import, reseal, hold or release")
+		return Response{}, invalid("action must be complete, get, list, refresh, disconnect, issue, import, reseal, hold, release or held")
 	}
 	if !connection.ValidID(req.ConnectionID) {
 		return Response{}, invalid("connection_id must be 1 to 256 of A-Z a-z 0-9 . _ : @ / -")
@@ -281,6 +281,9 @@ func (h *Handler) revoke(ctx context.Context, c connection.Connection) {
 		return
 	}
 	client, err := h.Secrets.Client(ctx, c.Provider)
+	if err == nil {
+		client, err = client.For(c.ClientID, c.Environment)
+	}
 	if err == nil {
 		var refreshToken oauth.Secret
 		if keys, keysErr := h.Secrets.SealKeys(ctx); keysErr == nil && len(c.SealedRefreshToken) > 0 {

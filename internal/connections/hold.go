@@ -14,7 +14,7 @@ type Held struct {
 	HeldSince int64  `json:"held_since,omitzero"` // Unix seconds; absent: it is not held
 }
 
-// hold holds a provider or releases it. Held, no sweep refreshes any of its
+// hold holds a provider, releases it or says whether it is held. Held, no sweep refreshes any of its
 // connections, and no reader's demand does; a bare refresh goes through, so that
 // a person can find out on a few what the provider says. New grants are taken as
 // ever.
@@ -23,7 +23,14 @@ func (h *Handler) hold(ctx context.Context, req Request) (Response, error) {
 		return Response{}, errUnknownProvider
 	}
 	if req.ConnectionID != "" {
-		return Response{}, invalid("hold and release take a provider, and no connection_id")
+		return Response{}, invalid(req.Action + " takes a provider, and no connection_id")
+	}
+	if req.Action == "held" {
+		b, err := h.Breakers.GetBreaker(ctx, req.Provider)
+		if err != nil {
+			return Response{}, err
+		}
+		return Response{Provider: &Held{Provider: req.Provider, HeldSince: unix(b.HeldSince)}}, nil
 	}
 	var since time.Time
 	if req.Action == "hold" {

@@ -19,6 +19,10 @@ func TestAProviderIsHeldUntilItIsReleased(t *testing.T) {
 		if want := `{"provider":{"provider":"whiplash","held_since":`; !strings.HasPrefix(raw, want) {
 			t.Errorf("hold answers %s", raw)
 		}
+		_, held := f.do(t, `{"action":"held","provider":"whiplash"}`)
+		if _, other := f.do(t, `{"action":"held","provider":"whisk"}`); held != raw || other != `{"provider":{"provider":"whisk"}}` {
+			t.Errorf("held answers %s, and of another provider %s", held, other)
+		}
 		<-time.After(48 * time.Hour)
 		if resp, raw := f.do(t, reader); resp.Error == nil || resp.Error.Type != "provider_unavailable" || len(f.endpoint.sent) != 0 {
 			t.Errorf("a reader, held: %d requests, %s", len(f.endpoint.sent), raw)
@@ -50,12 +54,16 @@ func TestWhatCannotBeHeldIsNamed(t *testing.T) {
 			`{"action":"hold"}`:                                              "unknown_provider",
 			`{"action":"hold","provider":"nobody"}`:                          "unknown_provider",
 			`{"action":"release","provider":"whisk","connection_id":"acct"}`: "invalid_request",
+			`{"action":"held","provider":"nobody"}`:                          "unknown_provider",
 		} {
 			if resp, raw := f.do(t, "%s", input); resp.Error == nil || resp.Error.Type != typ {
 				t.Errorf("%s: %s", input, raw)
 			}
 		}
 		f.Breakers = unreadable{}
+		if resp, raw := f.do(t, `{"action":"held","provider":"whisk"}`); resp.Error == nil || resp.Error.Type != "unavailable" {
+			t.Errorf("without a store: %s", raw)
+		}
 		if resp, raw := f.do(t, `{"action":"hold","provider":"whisk"}`); resp.Error == nil || resp.Error.Type != "unavailable" {
 			t.Errorf("without a store: %s", raw)
 		}
