@@ -116,8 +116,8 @@ func (f *Failure) Error() string { return f.Err.Error() }
 // Unwrap returns the cause.
 func (f *Failure) Unwrap() error { return f.Err }
 
-// errClientChanged stops an exchange that would go to another client than the
-// one that the code was given to.
+// errClientChanged stops an exchange for which the credentials of the client
+// that the code was given to are gone.
 var errClientChanged = errors.New("the client changed since the browser was sent away")
 
 // Complete makes the connection that a stands for, or records why there is
@@ -128,8 +128,9 @@ var errClientChanged = errors.New("the client changed since the browser was sent
 func (c *Completer) Complete(ctx context.Context, client oauth.Client, keys seal.Keys, a Answer) (connection.Connection, error) {
 	r := a.Request
 	c = c.of(r)
-	if client.ID != r.ClientID || client.Environment.Name != r.Environment {
-		err := c.failed(ctx, r, errClientChanged)
+	client, err := client.For(r.ClientID, r.Environment)
+	if err != nil {
+		err = c.failed(ctx, r, errClientChanged)
 		c.count(ctx, r.Key.Provider, err)
 		return connection.Connection{}, err
 	}

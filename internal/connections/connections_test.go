@@ -27,13 +27,18 @@ import (
 
 // secrets has one client a provider, all alike.
 type secrets struct {
-	err  error
-	keys seal.Keys
+	err   error
+	keys  seal.Keys
+	moved func(*oauth.Client) // what becomes of each, once the provider is moved; nil: it is not
 }
 
 func (s *secrets) Client(_ context.Context, provider string) (oauth.Client, error) {
 	p, _ := providers.Find(provider)
-	return oauth.Client{Provider: p, ID: "client", Secret: "c4nary-secret", Environment: p.Environments[0]}, s.err
+	c := oauth.Client{Provider: p, ID: "client", Secret: "c4nary-secret", Environment: p.Environments[0]}
+	if s.moved != nil {
+		s.moved(&c)
+	}
+	return c, s.err
 }
 
 func (s *secrets) Others(context.Context, oauth.Client) ([]oauth.Client, error) { return nil, nil }
@@ -47,6 +52,7 @@ type endpoint struct {
 
 	mu      sync.Mutex
 	sent    []string
+	clients []string // IDs, of each request but Account
 	codes   []string
 	issued  int
 	revoked []string
@@ -55,10 +61,11 @@ type endpoint struct {
 	blind   error
 }
 
-func (e *endpoint) Exchange(_ context.Context, _ oauth.Client, r oauth.AuthorizationRequest, code oauth.Secret) (oauth.TokenSet, error) {
+func (e *endpoint) Exchange(_ context.Context, c oauth.Client, r oauth.AuthorizationRequest, code oauth.Secret) (oauth.TokenSet, error) {
 	<-time.After(e.delay)
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.clients = append(e.clients, c.ID)
 	e.codes = append(e.codes, r.Verifier.Reveal()+" "+code.Reveal())
 	return oauth.TokenSet{
 		AccessToken: oauth.Secret(fmt.Sprintf("c4nary-access-c%d", len(e.codes))), TokenType: "Bearer", RefreshToken: oauth.Secret(fmt.Sprintf("c4nary-refresh-c%d", len(e.codes))),
@@ -76,10 +83,11 @@ func (e *endpoint) Account(context.Context, oauth.Client, oauth.Secret) (oauth.A
 	return e.account, nil
 }
 
-func (e *endpoint) Refresh(_ context.Context, _ oauth.Client, refreshToken oauth.Secret) (oauth.TokenSet, error) {
+func (e *endpoint) Refresh(_ context.Context, c oauth.Client, refreshToken oauth.Secret) (oauth.TokenSet, error) {
 	<-time.After(e.delay)
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.clients = append(e.clients, c.ID)
 	e.sent = append(e.sent, refreshToken.Reveal())
 	return oauth.TokenSet{
 		AccessToken: oauth.Secret(fmt.Sprintf("c4nary-access-%d", len(e.sent))), TokenType: "Bearer", RefreshToken: oauth.Secret(fmt.Sprintf("c4nary-refresh-%d", len(e.sent))),
@@ -87,16 +95,18 @@ func (e *endpoint) Refresh(_ context.Context, _ oauth.Client, refreshToken oauth
 	}, e.err
 }
 
-func (e *endpoint) Issue(context.Context, oauth.Client) (oauth.TokenSet, error) {
+func (e *endpoint) Issue(_ context.Context, c oauth.Client) (oauth.TokenSet, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.clients = append(e.clients, c.ID)
 	e.issued++
 	return oauth.TokenSet{AccessToken: "c4nary-issued", TokenType: "Bearer", IssuedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour), Issued: true}, e.err
 }
 
-func (e *endpoint) Revoke(_ context.Context, _ oauth.Client, accessToken, refreshToken oauth.Secret) error {
+func (e *endpoint) Revoke(_ context.Context, c oauth.Client, accessToken, refreshToken oauth.Secret) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.clients = append(e.clients, c.ID)
 	e.revoked = append(e.revoked, accessToken.Reveal()+" "+refreshToken.Reveal())
 	return e.err
 }
