@@ -116,6 +116,33 @@ func (p Policy) Allows(c Call) bool {
 	return matching("Allow") && !matching("Deny")
 }
 
+// Rights returns p in its smallest parts: what it allows by one action on one
+// resource, under "action on resource", the resource without partition, region and
+// account. What it denies is in each of them, so that p allows what one of them does.
+func (p Policy) Rights() map[string]Policy {
+	var denials Policy
+	for _, s := range p {
+		if s.Effect == "Deny" {
+			denials = append(denials, s)
+		}
+	}
+	parts := map[string]Policy{}
+	for _, s := range p {
+		if s.Effect == "Deny" {
+			continue
+		}
+		for _, action := range s.Actions {
+			for _, resource := range s.Resources {
+				fields := strings.SplitN(resource, ":", 6) // arn:aws:dynamodb:eu-central-1:123456789012:table/x
+				name := action + " on " + fields[len(fields)-1]
+				part := Statement{Effect: s.Effect, Actions: []string{action}, Resources: []string{resource}, Conditions: s.Conditions}
+				parts[name] = append(append(parts[name], part), denials...)
+			}
+		}
+	}
+	return parts
+}
+
 // matches reports whether s is about c.
 func (s Statement) matches(c Call) bool {
 	action := func(pattern string) bool { return like(strings.ToLower(pattern), strings.ToLower(c.Action)) }

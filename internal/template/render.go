@@ -26,6 +26,22 @@ func (s *Stack) resources(kind string) map[string]map[string]any {
 	return found
 }
 
+// Role returns the logical ID of the role that a function has.
+func (s *Stack) Role(function string) string {
+	role, _ := at(s.Resources[function], "Properties", "Role").(string)
+	return strings.TrimPrefix(role, "arn:aws:iam::"+pseudo["AWS::AccountId"]+":role/"+pseudo["AWS::StackName"]+"-")
+}
+
+// Variables returns the variables that the template gives a function for itself.
+func (s *Stack) Variables(function string) map[string]string {
+	node, _ := at(s.Resources[function], "Properties", "Environment", "Variables").(map[string]any)
+	variables := map[string]string{}
+	for name, value := range node {
+		variables[name] = fmt.Sprint(value)
+	}
+	return variables
+}
+
 // Render renders the template at path. Parameters that are not given have their
 // defaults. A value that the template does not allow, a reference to what is not
 // there, and an intrinsic function that is not known here are errors.
