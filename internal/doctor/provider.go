@@ -90,6 +90,7 @@ func (c clients) provider(ctx context.Context, p providers.Provider) (findings [
 		return []Finding{problem(p.ID+"/secret", fmt.Sprintf("%s: %v", name, err), c.mend)}, true
 	}
 	findings = append(findings, c.secret(client, document))
+	findings = append(findings, c.former(client)...)
 	dry := ""
 	if c.publicURL != "" {
 		redirectURI := c.publicURL + "/callback/" + p.ID
@@ -115,6 +116,22 @@ func (c clients) secret(client oauth.Client, document []byte) Finding {
 		scopes = "none"
 	}
 	return fine(check, "client %s, environment %s, scopes: %s", client.ID, client.Environment.Name, scopes)
+}
+
+// former says which former clients there are, if any.
+func (c clients) former(client oauth.Client) []Finding {
+	if len(client.Former) == 0 {
+		return nil
+	}
+	check := client.Provider.ID + "/former"
+	var names []string
+	for i, f := range client.Former {
+		names = append(names, fmt.Sprintf("%s in %s", f.ID, f.Environment.Name))
+		if s := f.Secret.Reveal(); s != strings.TrimSpace(s) {
+			return []Finding{warning(check, fmt.Sprintf("former[%d].client_secret begins or ends with a space", i), c.mend)}
+		}
+	}
+	return []Finding{fine(check, "%s: their connections are refreshed until the people connect again; `evergrant list --client` counts them", strings.Join(names, ", "))}
 }
 
 // word is a member name that can be no pasted secret.

@@ -62,6 +62,12 @@ func confidential(document []byte) []string {
 		return longEnough(strings.TrimSpace(string(document)))
 	}
 	var all []string
+	if former, ok := members["former"].([]any); ok { // each has members as the client itself has
+		delete(members, "former")
+		for _, f := range former {
+			all = append(all, confidential([]byte(quoted(f)))...)
+		}
+	}
 	for name, v := range members {
 		id, _ := v.(string)
 		if slices.Contains(public, name) || name == "current" && len(id) < leastKey {
@@ -113,7 +119,8 @@ func (w *watched) redact(findings []Finding) []Finding {
 
 const redacted = "[redacted]"
 
-func quoted(s string) string {
-	b, _ := json.Marshal(s) // a string: it cannot fail
+// quoted returns v, a decoded JSON value, as JSON.
+func quoted(v any) string {
+	b, _ := json.Marshal(v) // it came from JSON: it cannot fail
 	return string(b)
 }
