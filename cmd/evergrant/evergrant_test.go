@@ -97,6 +97,12 @@ two             whcc       active   30 min 0 s   -
 two             whcc       active   30 min 0 s   -
 `},
 		{"of a status", []string{"list", "--status", "disconnected"}, "There are no connections.\n"},
+		{"of a client", []string{"list", "--client", "simulated-whcc-client", "--status", "active"}, `CONNECTION ID   PROVIDER   STATUS   TIME LEFT    ACCOUNT
+one             whcc       active   30 min 0 s   -
+two             whcc       active   30 min 0 s   -
+of client ID simulated-whcc-client: 2
+`},
+		{"of a client that none is of", []string{"list", "--client", "old-client"}, "There are no connections.\nof client ID old-client: 0\n"},
 		{"one connection", []string{"show", "one", "whcc"}, `Connection ID:  one
 Provider:       whcc
 Status:         active
@@ -130,6 +136,7 @@ func TestJSONIsWhatTheControlPlaneAnswers(t *testing.T) {
 	}{
 		{"list", []string{"list"}, exitOK, "connections"},
 		{"an empty list", []string{"list", "nobody"}, exitOK, "connections"},
+		{"a list of no client's", []string{"list", "--client", "old-client"}, exitOK, "connections"},
 		{"show", []string{"show", "one", "whcc"}, exitOK, "connection.connection_status"},
 		{"refresh", []string{"refresh", "one", "whcc"}, exitOK, "connection.refreshed_at"},
 		{"an error", []string{"show", "nobody", "whcc"}, exitFailure, "error.type"},

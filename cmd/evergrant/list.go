@@ -19,13 +19,14 @@ import (
 )
 
 func newList(t tool, g *global) *cobra.Command {
-	var status string
+	var status, client string
 	cmd := &cobra.Command{
 		Use:   "list [CONNECTION_ID]",
 		Short: "List connections: all, or those of one connection ID",
 		Example: `  evergrant list
   evergrant list acct_42
-  evergrant list --status reauthorization_required --json`,
+  evergrant list --status reauthorization_required --json
+  evergrant list --client old-client-id --status active`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				return misuse(cmd, "list takes at most one argument, CONNECTION_ID, not %d", len(args))
@@ -41,10 +42,11 @@ func newList(t tool, g *global) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return g.list(cmd.Context(), t, p, input)
+			return g.list(cmd.Context(), t, p, input, client)
 		},
 	}
 	cmd.Flags().StringVar(&status, "status", "", "only connections in this `status`: active, reauthorization_required or disconnected")
+	cmd.Flags().StringVar(&client, "client", "", "only connections of this client `ID`, and how many they are")
 	return cmd
 }
 
@@ -67,8 +69,9 @@ func listInput(cmd *cobra.Command, args []string, status string) (map[string]any
 	return input, nil
 }
 
-// list prints every page of the list as one.
-func (g *global) list(ctx context.Context, t tool, p plane, input map[string]any) error {
+// list prints every page of the list as one; with a client ID, its connections
+// alone.
+func (g *global) list(ctx context.Context, t tool, p plane, input map[string]any, client string) error {
 	all := output{Connections: []json.RawMessage{}}
 	for {
 		out, err := call(ctx, p, input)
@@ -78,7 +81,11 @@ func (g *global) list(ctx context.Context, t tool, p plane, input map[string]any
 			}
 			return err
 		}
-		all.Connections = append(all.Connections, out.Connections...)
+		its, err := of(client, out.Connections)
+		if err != nil {
+			return err
+		}
+		all.Connections = append(all.Connections, its...)
 		if out.Cursor == "" {
 			break
 		}
@@ -87,7 +94,28 @@ func (g *global) list(ctx context.Context, t tool, p plane, input map[string]any
 	if g.json {
 		return printJSON(t.Out, all)
 	}
-	return table(t.Out, t.Now(), all.Connections)
+	if err := table(t.Out, t.Now(), all.Connections); err != nil || client == "" {
+		return err
+	}
+	_, err := fmt.Fprintf(t.Out, "of client ID %s: %d\n", printable(client), len(all.Connections))
+	return err
+}
+
+// of returns those of list that are of a client ID, all where that is "".
+func of(client string, list []json.RawMessage) (its []json.RawMessage, err error) {
+	if client == "" {
+		return list, nil
+	}
+	for _, raw := range list {
+		var v connections.View
+		if err := json.Unmarshal(raw, &v); err != nil {
+			return nil, fmt.Errorf("read list: %w", err)
+		}
+		if v.ClientID == client {
+			its = append(its, raw)
+		}
+	}
+	return its, nil
 }
 
 // table prints connections for a person.
