@@ -282,8 +282,9 @@ $(STAMPS)/oidc-provider $(STAMPS)/recipes:
 	fi
 
 .PHONY: docs
-docs: ## Draw the picture of the README from template.yaml; a test fails where it is not that
+docs: ## Draw the picture of the README from template.yaml, make the tables of docs/cost.md from its prices; tests fail where they differ
 	go run ./internal/architecture/cmd
+	go run ./internal/capacity/cmd cost
 
 .PHONY: clean
 clean: ## Remove what was built, but not the tools

@@ -15,7 +15,6 @@ var pricesFile []byte
 // Prices are what AWS asks in one region.
 type Prices struct {
 	Region  string  `json:"region"`
-	Read    string  `json:"read"` // the month in which the sources were read, as 2006-01
 	Comment string  `json:"comment"`
 	Prices  []Price `json:"prices"`
 }
@@ -27,31 +26,53 @@ type Price struct {
 	Per    float64 `json:"per"`
 	Unit   string  `json:"unit"`
 	Source string  `json:"source"` // the page that says so
+	Read   string  `json:"read"`   // when, as 2006-01-02 or 2006-01
+	// Through is what was read where Source was not at hand: an address, or whose
+	// memory it is. Empty: Source itself.
+	Through string `json:"through"`
 }
 
 // An Item is a line of the bill.
 type Item string
 
-// What a month is billed by. Secrets, storage and backup are amounts that
-// stand; the others add up.
+// What a month is billed by.
 const (
-	TableWrites Item = "table writes"
-	IndexWrites Item = "index writes"
-	StateWrites Item = "state writes"
-	Reads       Item = "reads"
-	Storage     Item = "storage"
-	Backup      Item = "backup"
-	Compute     Item = "compute"
-	Invocations Item = "invocations"
-	Schedule    Item = "schedule"
-	Queue       Item = "queue"
-	SecretCount Item = "secrets"
-	SecretReads Item = "secret reads"
-	Log         Item = "log"
+	TableWrites    Item = "table writes"
+	IndexWrites    Item = "index writes"
+	StateWrites    Item = "state writes"
+	Reads          Item = "reads"
+	StreamReads    Item = "stream reads"
+	Storage        Item = "storage"
+	Backup         Item = "backup"
+	WarmReads      Item = "warm reads"
+	WarmWrites     Item = "warm writes"
+	Compute        Item = "compute"
+	Invocations    Item = "invocations"
+	Schedule       Item = "schedule"
+	Events         Item = "events"
+	Queue          Item = "queue"
+	SecretCount    Item = "secrets"
+	SecretReads    Item = "secret reads"
+	Log            Item = "log"
+	LogStorage     Item = "log storage"
+	CustomMetrics  Item = "custom metrics"
+	AlarmMetrics   Item = "alarms" // a metric that an alarm looks at, so several an alarm
+	Dashboards     Item = "dashboards"
+	Traces         Item = "traces"
+	Keys           Item = "keys"
+	KeyRequests    Item = "key requests"
+	APIRequests    Item = "API requests"
+	Transfer       Item = "transfer"
+	EdgeRequests   Item = "edge requests"
+	EdgeTransfer   Item = "edge transfer"
+	WebACLs        Item = "web ACLs"
+	WebACLRules    Item = "web ACL rules"
+	WebACLRequests Item = "web ACL requests"
 )
 
-// stands reports whether an item is an amount that stands the whole month.
-func (i Item) stands() bool { return i == Storage || i == Backup || i == SecretCount }
+// standing are the items of which an amount stands the whole month, or is paid
+// once; the others add up.
+var standing = []Item{Storage, Backup, WarmReads, WarmWrites, SecretCount, LogStorage, CustomMetrics, AlarmMetrics, Dashboards, Keys, WebACLs, WebACLRules}
 
 // Usage is how much of each item was used, in the units of its price.
 type Usage map[Item]float64
@@ -80,7 +101,7 @@ func (p Prices) Bill(u Usage, hours float64) ([]Line, error) {
 	lines := make([]Line, 0, len(p.Prices))
 	for _, price := range p.Prices {
 		units := u[price.Item]
-		if !price.Item.stands() {
+		if !slices.Contains(standing, price.Item) {
 			units *= month / hours
 		}
 		lines = append(lines, Line{price.Item, units, units * price.USD / price.Per})

@@ -77,12 +77,9 @@ func (s *simulation) result() (Result, error) {
 	for item, n := range s.usage {
 		r.Usage[item] += n
 	}
-	n, hours := float64(s.connections()), s.Length.Hours()
-	secrets := float64(ownSecrets + len(s.Providers))
-	r.Usage[Storage] = n * storedBytes / 1e9
-	r.Usage[Backup] = n * itemBytes / 1e9
-	r.Usage[SecretCount] = secrets
-	r.Usage[SecretReads] += (secrets*secretReads + rescues) * hours
+	hours := s.Length.Hours()
+	r.Usage.keep(s.connections(), len(s.Providers), hours)
+	r.Usage[SecretReads] += float64(ownSecrets+len(s.Providers)) * secretReads * hours
 	if s.FanOut {
 		r.Usage[Queue] += idlePolls * hours
 	}
@@ -92,6 +89,15 @@ func (s *simulation) result() (Result, error) {
 	}
 	r.Bill, err = prices.Bill(r.Usage, hours)
 	return r, err
+}
+
+// keep adds what is there for so many connections and providers, whether or not
+// anything is refreshed in the hours.
+func (u Usage) keep(connections, providers int, hours float64) {
+	u[Storage] += float64(connections) * storedBytes / 1e9
+	u[Backup] += float64(connections) * itemBytes / 1e9
+	u[SecretCount] += float64(ownSecrets + providers)
+	u[SecretReads] += rescues * hours
 }
 
 // fare returns how t fared.

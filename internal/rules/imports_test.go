@@ -64,7 +64,7 @@ var allowed = map[string][]string{
 	"internal/mutate":           {"internal/dynamo"},
 	"internal/corpus":           {},
 	"internal/refreshmodel":     {},
-	"internal/capacity":         base,
+	"internal/capacity":         append(base, "internal/template"),
 	"internal/capacity/cmd":     {"internal/capacity"},
 	"internal/artifacts/cmd":    {"internal/artifacts"},
 	"internal/architecture/cmd": {"internal/architecture"},
