@@ -53,8 +53,9 @@ const (
 	Spilled Metric = "Spilled"
 	// TokensOnlyInLog counts new tokens that are in the log alone.
 	TokensOnlyInLog Metric = "TokensOnlyInLog"
-	// Misconfigured counts requests for which our client was refused, or was not
-	// there, and each run in which a provider is spared for that.
+	// Misconfigured counts requests for which our client, or a former one, was
+	// refused, or was not there, and each run in which a provider is spared for
+	// that, which no former client is a reason for.
 	Misconfigured Metric = "Misconfigured"
 	// MassRefusal counts refusals that are not believed, being so many.
 	MassRefusal Metric = "MassRefusal"
