@@ -18,6 +18,7 @@ import (
 	"github.com/evergrant/evergrant/internal/metrics"
 	"github.com/evergrant/evergrant/internal/metricstest"
 	"github.com/evergrant/evergrant/internal/template"
+	"github.com/evergrant/evergrant/internal/web"
 )
 
 const costPage = "../../docs/cost.md"
@@ -233,6 +234,24 @@ func TestTheWorstBillGrowsWithTheLimitsAlone(t *testing.T) {
 		if want := 70.0 * 86400 * 30; !a.claims && requests != want || a.claims && requests != want*40/70 {
 			t.Errorf("%s: %v requests", a.name, requests)
 		}
+	}
+}
+
+// Answers are as long as the page says: a refusal, and a form that is sent back.
+func TestAnswersAreAsLongAsTheyAreBilled(t *testing.T) {
+	size := func(r web.Response) int {
+		n := len(r.Body)
+		for name, value := range r.Headers {
+			n += len(name) + len(value) + len(": \r\n")
+		}
+		return n
+	}
+	if n := size(web.Show(web.Request{}, web.BadCallback)); n > answerBytes || n < answerBytes/2 {
+		t.Errorf("a refusal has %d bytes, of %d", n, answerBytes)
+	}
+	const longest = 32 << 10 // maxForm of package web
+	if n := size(web.PostAgain(map[string]string{"code": strings.Repeat(`"`, longest)})); n < echoBytes || n > echoBytes+answerBytes {
+		t.Errorf("the longest form comes back as %d bytes, of %d", n, echoBytes)
 	}
 }
 

@@ -9,6 +9,11 @@
 // sends when, what is written after which answer) is modelled in sweep.go and
 // settle.go, and TestTheModelDoesWhatTheCodeDoes plays both side by side.
 //
-// To change a price, edit prices.json. To ask another question, give the
+// docs/cost.md is made here too, by arithmetic that is held to what was played:
+// month.go has the sizes, switches.go what each parameter of the templates costs,
+// outside.go what strangers can cause.
+//
+// To change a price, edit prices.json and run make docs; whoever adds a parameter
+// to a template adds its line in switches.go. To ask another question, give the
 // command other flags, or add a line to Scenarios.
 package capacity
