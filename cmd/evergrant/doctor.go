@@ -14,6 +14,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/spf13/cobra"
@@ -29,6 +30,7 @@ const doctorTime = 2 * time.Minute
 
 // A doctorOrder is what the flags of doctor ask for.
 type doctorOrder struct {
+	stack         string
 	functions     []string
 	settings      map[string]*string // of a deployment, by name
 	dir           string             // of local mode
@@ -44,19 +46,21 @@ func newDoctor(t tool, g *global) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor [PROVIDER…]",
 		Short: "Check a deployed stack or local mode before the first user does",
-		Long: `Check a deployed stack or local mode before the first user does: public URL and clock, keys, tables, client credentials, what to
-register at each provider, and whether it can be reached. Each problem comes with its fix.
+		Long: `Check a deployed stack or local mode before the first user does: public URL and clock, keys, tables, schedule, alarms, events,
+client credentials, what to register at each provider, whether it can be reached, and where a connect link leads. Each problem
+comes with its fix.
 
-Without flags it checks local mode. Of a deployed stack name the functions, whose settings are read, or give the settings as flags
-or as environment variables of their names; a flag goes before what a function was told, and that before the environment. It needs
-your AWS credentials, with lambda:GetFunctionConfiguration, secretsmanager:GetSecretValue and DescribeSecret, dynamodb:DescribeTable,
-DescribeTimeToLive and DescribeContinuousBackups.
+Without flags it checks local mode. Name a deployed stack with --stack. Or name functions, whose settings are read, or give settings as
+flags or as environment variables of their names: a flag goes before what a function was told, and that before the environment; then
+schedule and alarms are left out. It needs your AWS credentials; the stack's OperatorPolicy allows all of it but to read the keys,
+and what they may not look at is a warning that names the permission.
 
-It changes nothing, prints no secret and sends none to anybody. Exit codes: 0 no problem, 1 problems, 2 the command line is wrong.`,
+It changes nothing, prints no secret and sends none to anybody. It opens a connect link of the connection ID evergrant-doctor and stops
+where that leads to the provider, which leaves nothing behind.
+Exit codes: 0 no problem, 1 problems, 2 the command line is wrong.`,
 		Example: `  evergrant doctor
   evergrant doctor whiplash --secrets secrets.json
-  evergrant doctor --public-url https://connect.example.com --function "$(aws cloudformation describe-stack-resources \
-    --stack-name my-stack --query 'StackResources[?ResourceType==` + "`AWS::Lambda::Function`" + `].PhysicalResourceId' --output text | tr '\t' ',')"`,
+  evergrant doctor --stack evergrant-prod`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			findings, err := g.examine(cmd, t, o, args)
 			if err != nil {
@@ -66,6 +70,7 @@ It changes nothing, prints no secret and sends none to anybody. Exit codes: 0 no
 		},
 	}
 	flags := cmd.Flags()
+	flags.StringVar(&o.stack, "stack", "", "`name` of a deployed stack")
 	flags.StringSliceVar(&o.functions, "function", nil, "`name` or ARN of a deployed function, whose settings are read; repeat it for more\n(default: the environment variable EVERGRANT_FUNCTION)")
 	flags.StringVar(&o.dir, "dir", local.DefaultDir, "data `folder` of local mode")
 	flags.StringVar(&o.secretsFile, "secrets", "", "`file` with the client credentials that local mode was started with")
@@ -89,9 +94,12 @@ func (g *global) examine(cmd *cobra.Command, t tool, o doctorOrder, args []strin
 		}
 	}
 	here := changed(cmd, "url", "dir", "secrets", "simulator-port", "allow-private")
-	there := changed(cmd, append(settingFlags(), "function")...)
+	there := changed(cmd, append(settingFlags(), "function", "stack")...)
 	if len(here) > 0 && len(there) > 0 {
 		return nil, misuse(cmd, "--%s is of local mode and --%s of a deployed stack: use one", here[0], there[0])
+	}
+	if o.stack != "" && len(o.functions) > 0 {
+		return nil, misuse(cmd, "--stack names the functions as well: leave --function out")
 	}
 	d := o.deployment(cmd, t)
 	ctx, cancel := context.WithTimeout(cmd.Context(), doctorTime)
@@ -128,7 +136,7 @@ func (o *doctorOrder) deployment(cmd *cobra.Command, t tool) doctor.Deployment {
 			d.Environment[name] = v
 		}
 	}
-	if v := t.Getenv("EVERGRANT_FUNCTION"); v != "" && len(o.functions) == 0 {
+	if v := t.Getenv("EVERGRANT_FUNCTION"); v != "" && len(o.functions) == 0 && o.stack == "" {
 		o.functions = strings.Split(v, ",")
 	}
 	return d
@@ -140,12 +148,33 @@ func (o *doctorOrder) examineDeployment(ctx context.Context, t tool, d doctor.De
 	if err != nil {
 		return nil, fmt.Errorf("read AWS settings: %w", err)
 	}
-	d.Functions = doctor.ReadFunctions(ctx, lambda.NewFromConfig(aws), o.functions)
+	functions := lambda.NewFromConfig(aws)
+	parts := doctor.Parts{Config: aws, Mappings: functions, Buses: eventbridge.NewFromConfig(aws), Now: t.Now}
+	names := o.functions
+	if o.stack != "" {
+		d.Stack, d.StackErr = parts.Stack(ctx, o.stack)
+		names = d.Stack.Functions()
+	}
+	d.Functions, d.Cloud, d.Now = doctor.ReadFunctions(ctx, functions, names), parts, t.Now
+	if name := doctor.ControlPlane(d.Functions); name != "" {
+		d.Held = held(deployed(name))
+	}
 	d.Secrets = doctor.Manager{API: secretsmanager.NewFromConfig(aws)}
 	d.Tables = doctor.Database{API: dynamodb.NewFromConfig(aws), Now: t.Now}
 	d.Public = network(t, true)
 	d.Providers = func(allowPrivate bool) doctor.Web { return network(t, allowPrivate) }
 	return d.Examine(ctx), nil
+}
+
+// held asks a control plane since when a provider is held.
+func held(p plane) doctor.Held {
+	return func(ctx context.Context, provider string) (time.Time, error) {
+		out, err := call(ctx, p, map[string]any{"action": "held", "provider": provider})
+		if err != nil || out.Provider == nil || out.Provider.HeldSince == 0 {
+			return time.Time{}, err
+		}
+		return time.Unix(out.Provider.HeldSince, 0), nil
+	}
 }
 
 // network is the way to the providers that the functions go.
@@ -179,7 +208,7 @@ func (g *global) examineLocal(ctx context.Context, cmd *cobra.Command, t tool, o
 	}
 	allowPrivate := o.allowPrivate || o.secretsFile == ""
 	return doctor.Local{
-		URL: strings.TrimSuffix(u.String(), "/"), Dir: o.dir, Source: o.secretsFile, Named: o.named, Secrets: documents,
+		URL: strings.TrimSuffix(u.String(), "/"), Held: held(localMode(strings.TrimSuffix(u.String(), "/"))), Now: t.Now, Dir: o.dir, Source: o.secretsFile, Named: o.named, Secrets: documents,
 		Public: network(t, true), Web: network(t, allowPrivate), AllowPrivate: allowPrivate,
 	}.Examine(ctx), nil
 }

@@ -115,6 +115,18 @@ func TestDoctorFindsNothingInAFreshLocalMode(t *testing.T) {
 	if s.Simulator.Ledger("whiplash").Requests["authorization_url"] == 0 {
 		t.Error("the authorization URL was not tried")
 	}
+	if f := findings["whiplash/authorize"]; f.Status != doctor.OK || f.Detail != "a connect link leads to "+strings.TrimPrefix(s.SimulatorURL, "http://")+" as it should, with its cookie" {
+		t.Errorf("a connect link: %+v", f)
+	}
+	if left := evergrant(t, "list", "--url", s.URL, "--json"); strings.Contains(left.stdout, "evergrant-doctor") {
+		t.Errorf("it left %s", left.stdout)
+	}
+	if hold := evergrant(t, "hold", "whisk", "--url", s.URL); hold.code != exitOK {
+		t.Fatalf("%+v", hold)
+	}
+	if f := findingsOf(t, examined(t, nil, append(args, "--json")...))["whisk/held"]; f.Status != doctor.Warning || f.Fix != "When what it was held for is done: `evergrant release whisk`." {
+		t.Errorf("a provider that is held: %+v", f)
+	}
 	key, err := local.ConnectKey(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -186,6 +198,8 @@ func TestDoctorWithoutAnythingToExamine(t *testing.T) {
 		{[]string{"--url", "x"}, `--url "x" is not a URL`},
 		{[]string{"--function", "f", "--dir", "d"}, "--dir is of local mode and --function of a deployed stack: use one"},
 		{[]string{"--url", "http://localhost:1", "--public-url", "https://x.example"}, "--url is of local mode and --public-url of a deployed stack"},
+		{[]string{"--stack", "s", "--function", "f"}, "--stack names the functions as well"},
+		{[]string{"--stack", "s", "--dir", "d"}, "--dir is of local mode and --stack of a deployed stack"},
 		{[]string{"--nothing"}, "unknown flag"},
 	}
 	for _, tt := range tests {
@@ -227,7 +241,18 @@ func deployedCloud(t *testing.T, base string, skew time.Duration) {
 		id, _ := in["SecretId"].(string)
 		_, action, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
 		var out any
+		if text, ok := stackAnswer(r); ok {
+			_, _ = io.WriteString(w, text)
+			return
+		}
 		switch {
+		case r.URL.Path == "/2015-03-31/functions/stack-connections:live/configuration":
+			out = map[string]any{"Environment": map[string]any{"Variables": map[string]string{"CONNECTIONS_TABLE": "connections", "STATE_TABLE": "state", "SEAL_SECRET": "stack/seal", "PROVIDER_SECRETS": "stack/providers/"}}}
+		case r.URL.Path == "/2015-03-31/functions/stack-connections:live/invocations":
+			out = map[string]any{"provider": map[string]any{"provider": in["provider"], "held_since": 1795435200}}
+			if in["action"] != "held" {
+				t.Errorf("doctor asks for %v", in)
+			}
 		case r.URL.Path == "/2015-03-31/functions/stack-callback/configuration":
 			out = map[string]any{"Environment": map[string]any{"Variables": map[string]string{
 				"PUBLIC_URL": "", "CONNECTIONS_TABLE": "connections", "STATE_TABLE": "state", "SEAL_SECRET": "stack/seal", "PROVIDER_SECRETS": "stack/providers/", "ALLOW_PRIVATE_PROVIDERS": "true", "OTHER": "CANARY",
@@ -252,6 +277,56 @@ func deployedCloud(t *testing.T, base string, skew time.Duration) {
 	t.Setenv("AWS_ENDPOINT_URL", server.URL)
 }
 
+// stackAnswer plays CloudFormation, CloudWatch and EventBridge Scheduler for the
+// stack.
+func stackAnswer(r *http.Request) (text string, ok bool) {
+	resource := func(logical, physical, typ string) string {
+		return "<member><LogicalResourceId>" + logical + "</LogicalResourceId><PhysicalResourceId>" + physical + "</PhysicalResourceId><ResourceType>" + typ + "</ResourceType></member>"
+	}
+	switch action := r.URL.Query().Get("Action"); {
+	case action == "DescribeStacks":
+		return `<R><DescribeStacksResult><Stacks><member><StackStatus>UPDATE_COMPLETE</StackStatus><Outputs>
+			<member><OutputKey>PublicUrl</OutputKey><OutputValue>https://127.0.0.1:1</OutputValue></member>
+			<member><OutputKey>ConnectSecretArn</OutputKey><OutputValue>stack/connect</OutputValue></member></Outputs></member></Stacks></DescribeStacksResult></R>`, true
+	case action == "ListStackResources":
+		return `<R><ListStackResourcesResult><StackResourceSummaries>` + resource("ConnectionsFunction", "stack-connections", "AWS::Lambda::Function") +
+			resource("RefreshFunction", "stack-refresh", "AWS::Lambda::Function") + resource("RefreshFunctionSweep", "stack-sweep", "AWS::Scheduler::Schedule") +
+			resource("HeartbeatAlarm", "stack-heartbeat", "AWS::CloudWatch::Alarm") + `</StackResourceSummaries></ListStackResourcesResult></R>`, true
+	case action == "DescribeAlarms":
+		return `<R><DescribeAlarmsResult><MetricAlarms><member><AlarmName>stack-heartbeat</AlarmName><ActionsEnabled>true</ActionsEnabled><StateValue>OK</StateValue></member></MetricAlarms></DescribeAlarmsResult></R>`, true
+	case r.URL.Path == "/schedules/stack-sweep":
+		return `{"State":"DISABLED","Target":{"Arn":"arn:aws:lambda:eu-central-1:123456789012:function:stack-refresh:live"}}`, true
+	}
+	return "", false
+}
+
+func TestDoctorExaminesAStackByItsName(t *testing.T) {
+	s, _ := localServer(t)
+	deployedCloud(t, s.SimulatorURL, 0)
+	got := examined(t, map[string]string{"EVERGRANT_FUNCTION": "of another stack"}, "--stack", "stack", "--json")
+	findings := findingsOf(t, got)
+	want := map[string]string{
+		"function/stack-connections:live": "ok: the connections function starts with its settings",
+		"function/stack-refresh:live":     "problem: its settings cannot be read: it is not there",
+		"public_url":                      "problem: https://127.0.0.1:1 does not answer: ",
+		"connect_keys":                    "ok: 1 key",
+		"stack":                           "ok: stack is UPDATE_COMPLETE",
+		"schedule":                        "problem: the schedule stack-sweep is DISABLED",
+		"alarms":                          "warning: 1 alarm, and none tells anybody",
+		"events":                          "ok: off",
+		"whatnot/held":                    "warning: Whatnot is held since 2026-11-23T12:00:00Z",
+	}
+	for check, start := range want {
+		if f := findings[check]; !strings.HasPrefix(string(f.Status)+": "+f.Detail, start) {
+			t.Errorf("%s: %+v, want %s", check, f, start)
+		}
+	}
+	if f := findings["whatnot/held"]; !strings.HasSuffix(f.Fix, "`evergrant release whatnot --function stack-connections:live`.") {
+		t.Errorf("%+v", f)
+	}
+	mustNotLeak(t, got, "CANARY", canarySeal, canaryConnect, canaryClient)
+}
+
 func TestDoctorExaminesADeployedStackByItsFunctions(t *testing.T) {
 	s, _ := localServer(t)
 	deployedCloud(t, s.SimulatorURL, 0)
@@ -262,7 +337,7 @@ func TestDoctorExaminesADeployedStackByItsFunctions(t *testing.T) {
 		"function/stack-callback": doctor.OK, "public_url": doctor.Problem, "clock_aws": doctor.OK, "completion_url": doctor.Warning, "return_origins": doctor.OK,
 		"allow_unsigned_connect": doctor.OK, "allow_private_providers": doctor.Warning, "connect_keys": doctor.OK, "seal_keys": doctor.OK, "keys_apart": doctor.OK,
 		"connections_table": doctor.OK, "connections_table/due": doctor.Problem, "connections_table/ttl": doctor.OK, "connections_table/recovery": doctor.Warning,
-		"connections_table/deletion": doctor.OK, "state_table": doctor.OK, "state_table/ttl": doctor.Problem, "providers": doctor.OK,
+		"connections_table/deletion": doctor.OK, "stack": doctor.Warning, "held": doctor.Warning, "state_table": doctor.OK, "state_table/ttl": doctor.Problem, "providers": doctor.OK,
 		"whiplash/secret": doctor.OK, "whiplash/redirect_uri": doctor.OK, "whiplash/authorization_url": doctor.OK, "whiplash/endpoints": doctor.Warning,
 	}
 	for check, status := range want {

@@ -3,7 +3,6 @@ package doctor
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"time"
 
@@ -33,9 +32,9 @@ func (m Manager) Secret(ctx context.Context, name string) ([]byte, error) {
 		return []byte(*out.SecretString), nil
 	case err == nil:
 		return out.SecretBinary, nil
-	case code(err) == "ResourceNotFoundException":
+	case code(err) == notFound:
 		return nil, ErrMissing
-	case code(err) == "AccessDeniedException":
+	case errors.Is(brief(err), ErrDenied):
 		if _, err := m.API.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: &name}); err == nil {
 			return nil, ErrHidden
 		}
@@ -59,9 +58,6 @@ type Database struct {
 // Table implements Tables.
 func (d Database) Table(ctx context.Context, name string) (Table, error) {
 	out, err := d.API.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &name})
-	if code(err) == "ResourceNotFoundException" {
-		return Table{}, ErrMissing
-	}
 	if err != nil {
 		return Table{}, brief(err)
 	}
@@ -69,6 +65,9 @@ func (d Database) Table(ctx context.Context, name string) (Table, error) {
 	t := Table{
 		Status: string(desc.TableStatus), Keys: keysOf(desc.KeySchema, desc.AttributeDefinitions),
 		Guarded: aws.ToBool(desc.DeletionProtectionEnabled), Indexes: map[string]Index{}, Received: d.Now(),
+	}
+	if s := desc.StreamSpecification; s != nil && aws.ToBool(s.StreamEnabled) {
+		t.Stream, t.StreamARN = string(s.StreamViewType), aws.ToString(desc.LatestStreamArn)
 	}
 	t.Clock, _ = awsmiddleware.GetServerTime(out.ResultMetadata)
 	for _, i := range desc.GlobalSecondaryIndexes {
@@ -129,12 +128,10 @@ func ReadFunctions(ctx context.Context, api FunctionsAPI, names []string) []Func
 		f := Function{Name: name}
 		out, err := api.GetFunctionConfiguration(ctx, &lambda.GetFunctionConfigurationInput{FunctionName: &name})
 		switch {
-		case code(err) == "ResourceNotFoundException":
-			f.Err = errors.New("there is no such function")
 		case err != nil:
-			f.Err = fmt.Errorf("its settings cannot be read: %w", brief(err))
+			f.Err = brief(err)
 		case out.Environment != nil && out.Environment.Error != nil:
-			f.Err = errors.New("its settings cannot be read: Lambda cannot decrypt them for you")
+			f.Err = errors.New("they cannot be decrypted by Lambda for you")
 		case out.Environment != nil:
 			f.Settings = KnownSettings(out.Environment.Variables)
 		}
@@ -152,13 +149,20 @@ func code(err error) string {
 	return ""
 }
 
-// brief returns err without request IDs: its code, or the cause of a call that
-// was never answered. For nil it returns nil.
+// notFound is the code for what is not there.
+const notFound = "ResourceNotFoundException"
+
+// brief returns err without request IDs: ErrMissing, ErrDenied, its code, or the
+// cause of a call that was never answered. For nil it returns nil.
 func brief(err error) error {
 	var operation *smithy.OperationError
 	switch {
 	case err == nil:
 		return nil
+	case code(err) == notFound:
+		return ErrMissing
+	case code(err) == "AccessDenied", code(err) == "AccessDeniedException":
+		return ErrDenied
 	case code(err) != "":
 		return errors.New("AWS answers " + code(err))
 	case errors.As(err, &operation):

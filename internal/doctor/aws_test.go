@@ -47,7 +47,7 @@ func TestASecretThatCannotBeReadSaysWhy(t *testing.T) {
 		{"binary", fakeManager{value: &secretsmanager.GetSecretValueOutput{SecretBinary: []byte("v")}}, "v", ""},
 		{"missing", fakeManager{err: coded("ResourceNotFoundException")}, "", ErrMissing.Error()},
 		{"hidden", fakeManager{err: coded("AccessDeniedException")}, "", ErrHidden.Error()},
-		{"denied", fakeManager{err: coded("AccessDeniedException"), describe: coded("AccessDeniedException")}, "", "AWS answers AccessDeniedException"},
+		{"denied", fakeManager{err: coded("AccessDeniedException"), describe: coded("AccessDeniedException")}, "", ErrDenied.Error()},
 		{"marked for deletion", fakeManager{err: coded("InvalidRequestException")}, "", "AWS answers InvalidRequestException"},
 		{"no credentials", fakeManager{err: &smithy.OperationError{Err: errors.New("no credentials")}}, "", "no credentials"},
 		{"anything else", fakeManager{err: errors.New("else")}, "", "else"},
@@ -142,7 +142,7 @@ func TestHowATableIsKept(t *testing.T) {
 		t.Errorf("off: %+v, %v", off, err)
 	}
 	hidden, err := read(fakeDynamo{table: table(true), lifeErr: coded("AccessDeniedException")})
-	if err != nil || hidden.TTLErr == nil || hidden.RecoveryErr == nil || hidden.TTLErr.Error() != "AWS answers AccessDeniedException" {
+	if err != nil || !errors.Is(hidden.TTLErr, ErrDenied) || !errors.Is(hidden.RecoveryErr, ErrDenied) {
 		t.Errorf("hidden: %+v, %v", hidden, err)
 	}
 	if _, err := read(fakeDynamo{err: coded("ResourceNotFoundException")}); !errors.Is(err, ErrMissing) {
@@ -173,7 +173,7 @@ func TestOnlySettingsAreReadOfAFunction(t *testing.T) {
 	if len(got) != 5 || len(got[0].Settings) != 2 || got[0].Settings["SEAL_SECRET"] != "s" || got[0].Err != nil {
 		t.Fatalf("%+v", got)
 	}
-	for i, want := range []string{"", "", "its settings cannot be read: Lambda cannot decrypt them for you", "its settings cannot be read: AWS answers AccessDeniedException", "there is no such function"} {
+	for i, want := range []string{"", "", "they cannot be decrypted by Lambda for you", ErrDenied.Error(), ErrMissing.Error()} {
 		if (got[i].Err == nil) != (want == "") || got[i].Err != nil && got[i].Err.Error() != want {
 			t.Errorf("%s: %v, want %q", got[i].Name, got[i].Err, want)
 		}

@@ -27,7 +27,8 @@ import (
 // A Status says how bad a finding is.
 type Status string
 
-// What cannot be checked is a problem, unless nobody said where it is.
+// What cannot be checked is a problem, unless nobody said where it is, or the
+// credentials do not allow it.
 const (
 	OK      Status = "ok"
 	Warning Status = "warning" // it works; somebody should know what it means
@@ -54,16 +55,17 @@ func problem(check, detail, fix string) Finding {
 	return Finding{Check: check, Status: Problem, Detail: detail, Fix: fix}
 }
 
-// What a Secrets answers where it has no value.
+// What cannot be read for a reason that has a fix of its own.
 var (
 	ErrMissing = errors.New("it is not there")
-	ErrHidden  = errors.New("it is there, but your credentials may not read it")
+	ErrDenied  = errors.New("your credentials may not look at it")
+	ErrHidden  = errors.New("it is there, but your credentials may not read it") // of a secret
 )
 
 // Secrets reads secrets.
 type Secrets interface {
 	// Secret returns the current value of a secret. Its error is ErrMissing,
-	// ErrHidden, or says why the secret cannot be read, without any value.
+	// ErrHidden, ErrDenied, or says why the secret cannot be read, without any value.
 	Secret(ctx context.Context, name string) ([]byte, error)
 }
 

@@ -17,21 +17,16 @@ type ring struct {
 
 const ringForm = `Write {"current":"k1","keys":{"k1":"…"}}, each key at least 32 characters; keep every key that is in use.`
 
-// rings checks the key rings, and that they have no key in common.
-func rings(ctx context.Context, s Secrets, connect, sealing ring) []Finding {
-	var findings []Finding
-	var keys []seal.Keys
-	for _, r := range []ring{connect, sealing} {
-		k, f := r.read(ctx, s)
-		findings = append(findings, f)
-		if f.Status == OK {
-			keys = append(keys, k)
-		}
+// rings checks the key rings, and that they have no key in common. It returns
+// the connect keys, which have no current one where they cannot be used.
+func rings(ctx context.Context, s Secrets, connect, sealing ring) (findings []Finding, connectKeys seal.Keys) {
+	connectKeys, f := connect.read(ctx, s)
+	sealKeys, g := sealing.read(ctx, s)
+	findings = []Finding{f, g}
+	if f.Status == OK && g.Status == OK {
+		findings = append(findings, apart(connectKeys, sealKeys))
 	}
-	if len(keys) == 2 {
-		findings = append(findings, apart(keys[0], keys[1]))
-	}
-	return findings
+	return findings, connectKeys
 }
 
 func (r ring) read(ctx context.Context, s Secrets) (seal.Keys, Finding) {

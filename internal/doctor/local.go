@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"time"
 
 	"github.com/evergrant/evergrant/pkg/providers"
 )
@@ -13,8 +14,10 @@ type Local struct {
 	Source  string               // the file with client credentials; "": the providers are simulated
 	Named   []providers.Provider // to be checked; empty: each that has client credentials
 	Secrets Secrets              // the key rings ConnectRing and SealRing, and client credentials by provider ID
-	Public  Web                  // the way to local mode
-	Web     Web                  // the way to the providers that local mode goes
+	Held    Held                 // by local mode's control plane
+	Now     func() time.Time
+	Public  Web // the way to local mode
+	Web     Web // the way to the providers that local mode goes
 
 	AllowPrivate bool // provider URLs may be loopback ones
 }
@@ -25,18 +28,20 @@ const (
 	SealRing    = "seal"
 )
 
-// Examine checks local mode. Where it does not run, that is the only finding.
+// Examine checks local mode. Where it does not run, there is no more to be found.
 func (l Local) Examine(ctx context.Context) []Finding {
-	findings, unreachable := answering(ctx, l.Public, l.URL, "Start local mode with `make run`, name its address with --url, or name a deployed stack with --function.")
-	if unreachable {
+	findings, ours := answering(ctx, l.Public, l.URL, "Start local mode with `make run`, name its address with --url, or name a deployed stack with --function.")
+	if !ours {
 		return findings
 	}
 	secrets := &watched{Secrets: l.Secrets}
 	again := "Name the data folder of local mode with --dir; if " + l.Dir + " is that folder, start local mode, which makes the keys."
-	findings = append(findings, rings(ctx, secrets,
+	found, connectKeys := rings(ctx, secrets,
 		ring{check: "connect_keys", name: ConnectRing, use: "sign connect tickets", missing: again},
-		ring{check: "seal_keys", name: SealRing, use: "seal refresh tokens and cookies", missing: again})...)
+		ring{check: "seal_keys", name: SealRing, use: "seal refresh tokens and cookies", missing: again})
+	findings = append(append(findings, found...), l.Held.findings(ctx, l.Named, "")...)
 	c := clients{
+		browser: browser{web: l.Public, base: l.URL, keys: connectKeys, now: l.Now},
 		secrets: secrets, web: l.Web, publicURL: l.URL, allowPrivate: l.AllowPrivate,
 		name: func(id string) string { return id },
 		missing: func(id string) string {

@@ -36,25 +36,20 @@ var kept = []struct{ name, value string }{
 }
 
 // answering checks that the public URL leads to our callback, which refuses a
-// request without parameters, and compares the clocks. Unreachable says that
-// nothing answers at all.
-func answering(ctx context.Context, w Web, base, notRunning string) (findings []Finding, unreachable bool) {
+// request without parameters, and compares the clocks. Ours says whether it does.
+func answering(ctx context.Context, w Web, base, notRunning string) (findings []Finding, ours bool) {
 	const check = "public_url"
 	a, err := w.Get(ctx, base+"/callback/"+probed().ID, "application/problem+json")
 	if err != nil {
-		return []Finding{problem(check, fmt.Sprintf("%s does not answer: %v", base, err), notRunning)}, true
+		return []Finding{problem(check, fmt.Sprintf("%s does not answer: %v", base, err), notRunning)}, false
 	}
 	var p struct{ Type string }
 	_ = json.Unmarshal(a.Body, &p) // what is no problem document is not ours
 	header := http.Header(a.Header)
-	var lost []string
-	for _, h := range kept {
-		if !strings.HasPrefix(header.Get(h.name), h.value) {
-			lost = append(lost, h.name)
-		}
-	}
+	ours = a.Status == web.BadCallback.Status && p.Type == "urn:evergrant:problem:"+web.BadCallback.Type
+	lost := lostHeaders(header)
 	switch {
-	case a.Status != web.BadCallback.Status || p.Type != "urn:evergrant:problem:"+web.BadCallback.Type:
+	case !ours:
 		findings = append(findings, problem(check, fmt.Sprintf("%s/callback/%s answers %d, and not as Evergrant does", base, probed().ID, a.Status),
 			"See that the URL leads to the API of the stack with its path unchanged; if it does, the log of the callback function says more."))
 	case len(lost) > 0:
@@ -65,9 +60,9 @@ func answering(ctx context.Context, w Web, base, notRunning string) (findings []
 	}
 	date, err := http.ParseTime(header.Get("Date"))
 	if err != nil {
-		return append(findings, warning("clock", "not compared: the answer of "+base+" names no time", "Have what stands in front of the API pass the Date header on.")), false
+		return append(findings, warning("clock", "not compared: the answer of "+base+" names no time", "Have what stands in front of the API pass the Date header on.")), ours
 	}
-	return append(findings, clock("clock", a.Received, date, base)), false
+	return append(findings, clock("clock", a.Received, date, base)), ours
 }
 
 // probed is the provider whose callback is asked. That of one with an implicit

@@ -29,7 +29,8 @@ type clients struct {
 	missing      func(provider string) string // the fix where there is none
 	mend         string                       // how a value gets into it
 	web          Web
-	publicURL    string // "": not known
+	browser      browser // without a current key: no link is opened
+	publicURL    string  // "": not known
 	allowPrivate bool
 }
 
@@ -98,6 +99,9 @@ func (c clients) provider(ctx context.Context, p providers.Provider) (findings [
 		var f Finding
 		dry, f = dryRun(client, redirectURI)
 		findings = append(findings, f)
+		if dry != "" && c.browser.keys.Current != "" {
+			findings = append(findings, c.browser.authorized(ctx, client, dry))
+		}
 	}
 	return append(findings, c.endpoints(ctx, client, dry)), true
 }

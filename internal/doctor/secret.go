@@ -41,8 +41,8 @@ func read(ctx context.Context, s Secrets, check, name, missing string) ([]byte, 
 		return nil, warning(check, "secret "+name+" is there, but your credentials may not read it, so its form was not checked",
 			"Have somebody run doctor whom IAM allows secretsmanager:GetSecretValue on it."), err
 	}
-	return nil, problem(check, "secret "+name+" cannot be read: "+err.Error(),
-		"Allow secretsmanager:GetSecretValue on it to whoever runs doctor, and see in Secrets Manager that it is not marked for deletion."), err
+	return nil, unread(check, "secret "+name+" cannot be read", err, "secretsmanager:GetSecretValue on it",
+		"See in Secrets Manager that it is not marked for deletion, and run doctor again."), err
 }
 
 // public are the members of a secret whose values are none.

@@ -24,7 +24,7 @@ func Names() []string {
 	}
 }
 
-var kinds = []settings.Function{settings.Authorize, settings.Callback, settings.Refresh, settings.Connections}
+var kinds = []settings.Function{settings.Authorize, settings.Callback, settings.Refresh, settings.Connections, settings.Events}
 
 // KnownSettings returns what of environment are settings of Evergrant. Others
 // may be secrets of somebody else.
@@ -44,6 +44,8 @@ func KnownSettings(environment map[string]string) map[string]string {
 func (f Function) kind() (settings.Function, bool) {
 	has := func(name string) bool { _, ok := f.Settings[name]; return ok }
 	switch {
+	case has("EVENT_BUS"):
+		return settings.Events, true
 	case has("CONNECT_SECRET"), has("ALLOW_UNSIGNED_CONNECT"):
 		return settings.Authorize, true
 	case has("REFRESH_CONCURRENCY"):
@@ -56,6 +58,20 @@ func (f Function) kind() (settings.Function, bool) {
 	return "", false
 }
 
+// of returns the first of all that is a function of the given kind.
+func of(all []Function, want settings.Function) Function {
+	for _, f := range all {
+		if kind, _ := f.kind(); kind == want {
+			return f
+		}
+	}
+	return Function{}
+}
+
+// ControlPlane returns the name of the connections function among all, "" where
+// it is not.
+func ControlPlane(all []Function) string { return of(all, settings.Connections).Name }
+
 // functions checks that each function starts with its settings, and that those
 // which two functions share are the same.
 func functions(all []Function) []Finding {
@@ -64,7 +80,7 @@ func functions(all []Function) []Finding {
 		check := "function/" + f.Name
 		kind, known := f.kind()
 		if f.Err != nil {
-			findings = append(findings, problem(check, f.Err.Error(), "Look at --function, and at the account and region that you are in; allow lambda:GetFunctionConfiguration on it to whoever runs doctor."))
+			findings = append(findings, unread(check, "its settings cannot be read", f.Err, "lambda:GetFunctionConfiguration on it", "Look at the name, and at the account and region that you are in."))
 			continue
 		}
 		if !known {
@@ -87,6 +103,9 @@ func agreeing(all []Function) []Finding {
 	for _, f := range all {
 		for _, name := range slices.Sorted(maps.Keys(f.Settings)) {
 			first, ok := told[name]
+			if kind, _ := f.kind(); kind == settings.Events && name == "PUBLIC_URL" {
+				continue // where the others go by the API's host name, it was told that
+			}
 			if !ok {
 				told[name] = f
 			} else if first.Settings[name] != f.Settings[name] {
@@ -99,7 +118,7 @@ func agreeing(all []Function) []Finding {
 
 // untold says how to tell a setting.
 func untold(name string) string {
-	return "Name the functions of the stack with --function, or give --" + FlagOf(name) + "."
+	return "Name the stack with --stack, or give --" + FlagOf(name) + "."
 }
 
 // FlagOf returns the name of the flag for a setting.
@@ -128,7 +147,7 @@ func parsed(name, value string) (settings.Settings, error) {
 func publicURL(value string) (string, []Finding) {
 	const check = "public_url"
 	if value == "" {
-		return "", []Finding{warning(check, "not checked: without PUBLIC_URL the functions go by the API's own host name, which nobody said", "Give the stack's output PublicUrl as --public-url.")}
+		return "", []Finding{warning(check, "not checked: without PUBLIC_URL the functions go by the API's own host name, which nobody said", "Name the stack with --stack, or give its output PublicUrl as --public-url.")}
 	}
 	s, err := parsed("PUBLIC_URL", value)
 	switch {

@@ -9,8 +9,8 @@ import (
 
 // Tables describes tables.
 type Tables interface {
-	// Table describes a table. Its error is ErrMissing, or says why the table
-	// cannot be described.
+	// Table describes a table. Its error is ErrMissing, ErrDenied, or says why the
+	// table cannot be described.
 	Table(ctx context.Context, name string) (Table, error)
 }
 
@@ -21,6 +21,9 @@ type Table struct {
 	Keys    string
 	Indexes map[string]Index
 	Guarded bool // nobody can delete it by mistake
+
+	Stream    string // what its stream shows, such as NEW_AND_OLD_IMAGES; "": it has none
+	StreamARN string // of the stream
 
 	TTL         string // the attribute by which items expire; "": they do not
 	TTLErr      error  // why TTL is not known
@@ -81,7 +84,7 @@ func table(ctx context.Context, api Tables, check, name, setting, keys string) (
 	case errors.Is(err, ErrMissing):
 		return t, problem(check, "there is no table "+name, "Look at "+setting+", and at the account and region that you are in; the stack's output ConnectionsTableName names the connections table."), false
 	case err != nil:
-		return t, problem(check, fmt.Sprintf("table %s cannot be described: %v", name, err), "Allow dynamodb:DescribeTable, DescribeTimeToLive and DescribeContinuousBackups on it to whoever runs doctor."), false
+		return t, unread(check, "table "+name+" cannot be described", err, "dynamodb:DescribeTable, DescribeTimeToLive and DescribeContinuousBackups on it", "Run doctor again."), false
 	case t.Keys != keys:
 		return t, problem(check, fmt.Sprintf("the keys of %s are %s, not %s", name, t.Keys, keys), templateFix), false
 	case t.Status != active:
@@ -112,7 +115,7 @@ func due(check string, t Table) Finding {
 func staying(check string, t Table) Finding {
 	switch {
 	case t.TTLErr != nil:
-		return problem(check, fmt.Sprintf("whether items expire is not known: %v", t.TTLErr), "Allow dynamodb:DescribeTimeToLive on it to whoever runs doctor.")
+		return unread(check, "whether items expire is not known", t.TTLErr, "dynamodb:DescribeTimeToLive on it", "Run doctor again.")
 	case t.TTL != "":
 		return problem(check, "items expire by "+t.TTL+": DynamoDB deletes connections", "Turn time to live off on this table at once.")
 	}
@@ -124,7 +127,7 @@ func passing(check string, t Table) Finding {
 	const fix = "Turn time to live on, with the attribute expires_at, as template.yaml does."
 	switch {
 	case t.TTLErr != nil:
-		return problem(check, fmt.Sprintf("whether items expire is not known: %v", t.TTLErr), "Allow dynamodb:DescribeTimeToLive on it to whoever runs doctor.")
+		return unread(check, "whether items expire is not known", t.TTLErr, "dynamodb:DescribeTimeToLive on it", "Run doctor again.")
 	case t.TTL == "":
 		return problem(check, "items never expire: the table grows with each authorization request", fix)
 	case t.TTL != stateTTL:
@@ -136,7 +139,7 @@ func passing(check string, t Table) Finding {
 func recovery(check string, t Table) Finding {
 	switch {
 	case t.RecoveryErr != nil:
-		return warning(check, fmt.Sprintf("whether it can be restored is not known: %v", t.RecoveryErr), "Allow dynamodb:DescribeContinuousBackups on it to whoever runs doctor.")
+		return unread(check, "whether it can be restored is not known", t.RecoveryErr, "dynamodb:DescribeContinuousBackups on it", "Run doctor again.")
 	case !t.Recovery:
 		return warning(check, "point-in-time recovery is off: what is deleted by mistake is gone, and its users must connect again", "Turn it on, as template.yaml does.")
 	}

@@ -79,7 +79,7 @@ var allowed = map[string][]string{
 	"functions/events":      {"internal/events", "internal/awsenv", "internal/bus", "internal/dynamo", "internal/secrets", "internal/settings"},
 
 	"internal/local":  append(base, "internal/authorize", "internal/callback", "internal/refresh", "internal/connections", "internal/events", "internal/web", "internal/bolt", "internal/simulator", "internal/settings", "pkg/connect"),
-	"internal/doctor": {"internal/oauth", "internal/seal", "internal/settings", "internal/web", "pkg/providers"},
+	"internal/doctor": {"internal/authrequest", "internal/oauth", "internal/seal", "internal/settings", "internal/web", "pkg/connect", "pkg/providers"},
 	"cmd/evergrant":   append(base, "internal/doctor", "internal/local", "internal/connections", "internal/secrets", "pkg/connect"),
 }
 
