@@ -44,10 +44,16 @@ ok  connections_table/recovery  point-in-time recovery is on
 ok  connections_table/deletion  deletion protection is on
 ok  state_table                 state, keys id S
 ok  state_table/ttl             items expire by expires_at
+ok  stack                       stack is UPDATE_COMPLETE
+ok  schedule                    it starts stack-refresh:live, and is enabled
+ok  alarms                      2 alarms, and each tells somebody
+ok  events                      off: no bus is told what becomes of connections
+ok  held                        no provider is held
 ok  providers                   client credentials for whiplash, whcc; none for whisk, whatnot
 ok  whiplash/secret             client our-client, environment production, scopes: user_read user_manage
 ok  whiplash/redirect_uri       register exactly https://connect.example.com/callback/whiplash at Whiplash
 ok  whiplash/authorization_url  https://www.getwhiplash.com/oauth/authorize?client_id=our-client&code_challenge=hZLrVAmxv5ldfzIkQjrhZtkALnN3_Z109kb0G-QLCCo&code_challenge_method=S256&redirect_uri=https%3A%2F%2Fconnect.example.com%2Fcallback%2Fwhiplash&response_type=code&scope=user_read+user_manage&state=a-dry-run-of-evergrant-doctor
+ok  whiplash/authorize          a connect link leads to www.getwhiplash.com as it should, with its cookie
 ok  whiplash/endpoints          www.getwhiplash.com can be reached; the authorization URL is answered with 302
 ok  whcc/secret                 client our-client, environment production, scopes: none
 ok  whcc/redirect_uri           register exactly https://connect.example.com/callback/whcc at WHCC
@@ -66,7 +72,7 @@ func TestAHealthyDeploymentHasNoProblem(t *testing.T) {
 		t.Error("something is wrong with it")
 	}
 	// Only these two are asked anything, and WHCC, whose call carries a secret, is not.
-	if want := []string{"https://connect.example.com/callback/whiplash"}; !slices.Equal(w.public.gets, want) {
+	if want := []string{"https://connect.example.com/callback/whiplash", "https://connect.example.com/authorize/whiplash"}; !slices.Equal(w.public.gets, want) {
 		t.Errorf("asked %v", w.public.gets)
 	}
 	if len(w.providers.gets) != 1 || !strings.HasPrefix(w.providers.gets[0], "https://www.getwhiplash.com/oauth/authorize?") {
@@ -81,10 +87,12 @@ ok  clock                       this machine and http://localhost:8788 are 0s ap
 ok  connect_keys                1 key, the current one is "k1"; they sign connect tickets
 ok  seal_keys                   1 key, the current one is "k1"; they seal refresh tokens and cookies
 ok  keys_apart                  the connect keys and the sealing keys have none in common
+ok  held                        no provider is held
 ok  providers                   client credentials for whiplash; none for whisk, whatnot, whcc
 ok  whiplash/secret             client our-client, environment production, scopes: user_read user_manage
 ok  whiplash/redirect_uri       register exactly http://localhost:8788/callback/whiplash at Whiplash
 ok  whiplash/authorization_url  https://www.getwhiplash.com/oauth/authorize?client_id=our-client&code_challenge=hZLrVAmxv5ldfzIkQjrhZtkALnN3_Z109kb0G-QLCCo&code_challenge_method=S256&redirect_uri=http%3A%2F%2Flocalhost%3A8788%2Fcallback%2Fwhiplash&response_type=code&scope=user_read+user_manage&state=a-dry-run-of-evergrant-doctor
+ok  whiplash/authorize          a connect link leads to www.getwhiplash.com as it should, with its cookie
 ok  whiplash/endpoints          www.getwhiplash.com can be reached; the authorization URL is answered with 302
 `
 	var b bytes.Buffer
@@ -106,7 +114,7 @@ func TestEachProblemOfADeploymentIsFoundAndHasItsFix(t *testing.T) {
 	index := func(i Index) func(*world) {
 		return connections(func(t *Table) { t.Indexes = map[string]Index{"due": i} })
 	}
-	denied := errors.New("AWS answers AccessDeniedException")
+	denied := ErrDenied
 	tests := []struct {
 		name  string
 		spoil func(*world)
@@ -137,10 +145,10 @@ func TestEachProblemOfADeploymentIsFoundAndHasItsFix(t *testing.T) {
 		{"private", set("ALLOW_PRIVATE_PROVIDERS", "true"), []string{"warning allow_private_providers: ALLOW_PRIVATE_PROVIDERS is on"}},
 		{"neither yes nor no", set("ALLOW_UNSIGNED_CONNECT", "yes"), []string{`problem allow_unsigned_connect: setting ALLOW_UNSIGNED_CONNECT is "yes"`}},
 
-		{"connect keys not told", set("CONNECT_SECRET", ""), []string{"warning connect_keys: not checked: nobody said where the keys are that sign connect tickets | Name the functions of the stack with --function, or give --connect-secret."}},
+		{"connect keys not told", set("CONNECT_SECRET", ""), []string{"warning connect_keys: not checked: nobody said where the keys are that sign connect tickets | Name the stack with --stack, or give --connect-secret."}},
 		{"sealing keys missing", secret("stack/seal", nil), []string{"problem seal_keys: secret stack/seal is not there | Deploy the stack again"}},
 		{"sealing keys hidden", secret("stack/seal", ErrHidden), []string{"warning seal_keys: secret stack/seal is there, but your credentials may not read it"}},
-		{"sealing keys denied", secret("stack/seal", denied), []string{"problem seal_keys: secret stack/seal cannot be read: AWS answers AccessDeniedException | Allow secretsmanager:GetSecretValue"}},
+		{"sealing keys denied", secret("stack/seal", denied), []string{"warning seal_keys: secret stack/seal cannot be read: your credentials may not look at it | Allow secretsmanager:GetSecretValue"}},
 		{"keys are no JSON", secret("stack/connect", connectKey), []string{"problem connect_keys: stack/connect: not a JSON object"}},
 		{"no current key", secret("stack/connect", `{"k1":"`+connectKey+`"}`), []string{`problem connect_keys: stack/connect: "current" is missing`}},
 		{"the current key is not there", secret("stack/connect", `{"current":"k2","keys":{"k1":"`+connectKey+`"}}`), []string{`problem connect_keys: stack/connect: current key "k2" is not among the keys`}},
@@ -151,7 +159,7 @@ func TestEachProblemOfADeploymentIsFoundAndHasItsFix(t *testing.T) {
 
 		{"connections table not told", set("CONNECTIONS_TABLE", ""), []string{"warning connections_table: not checked"}},
 		{"no such table", set("CONNECTIONS_TABLE", "nowhere"), []string{"problem connections_table: there is no table nowhere | Look at CONNECTIONS_TABLE"}},
-		{"a table nobody may see", set("STATE_TABLE", "denied"), []string{"problem state_table: table denied cannot be described: AWS answers AccessDeniedException | Allow dynamodb:DescribeTable"}},
+		{"a table nobody may see", set("STATE_TABLE", "denied"), []string{"warning state_table: table denied cannot be described: your credentials may not look at it | Allow dynamodb:DescribeTable"}},
 		{"the two tables are swapped", func(w *world) {
 			w.settings["CONNECTIONS_TABLE"], w.settings["STATE_TABLE"] = "state", "connections"
 		}, []string{"problem connections_table: the keys of state are id S, not connection_id S, provider S", "problem state_table: the keys of connections are connection_id S, provider S, not id S"}},
@@ -161,13 +169,13 @@ func TestEachProblemOfADeploymentIsFoundAndHasItsFix(t *testing.T) {
 		{"an index in the making", index(Index{Status: "CREATING", Keys: dueKeys, Projection: "KEYS_ONLY"}), []string{"problem connections_table/due: index due is CREATING"}},
 		{"an index with everything", index(Index{Status: "ACTIVE", Keys: dueKeys, Projection: "ALL"}), []string{"warning connections_table/due: index due holds more than keys (ALL)"}},
 		{"connections expire", connections(func(t *Table) { t.TTL = "expires_at" }), []string{"problem connections_table/ttl: items expire by expires_at: DynamoDB deletes connections"}},
-		{"who knows whether connections expire", connections(func(t *Table) { t.TTLErr = denied }), []string{"problem connections_table/ttl: whether items expire is not known"}},
+		{"who knows whether connections expire", connections(func(t *Table) { t.TTLErr = denied }), []string{"warning connections_table/ttl: whether items expire is not known: your credentials may not look at it | Allow dynamodb:DescribeTimeToLive"}},
 		{"no recovery", connections(func(t *Table) { t.Recovery = false }), []string{"warning connections_table/recovery: point-in-time recovery is off"}},
 		{"who knows of recovery", connections(func(t *Table) { t.RecoveryErr = denied }), []string{"warning connections_table/recovery: whether it can be restored is not known"}},
 		{"not guarded", connections(func(t *Table) { t.Guarded = false }), []string{"warning connections_table/deletion: deletion protection is off"}},
 		{"state stays", state(func(t *Table) { t.TTL = "" }), []string{"problem state_table/ttl: items never expire"}},
 		{"state expires by something else", state(func(t *Table) { t.TTL = "ttl" }), []string{"problem state_table/ttl: items expire by ttl, which they do not have"}},
-		{"who knows whether state expires", state(func(t *Table) { t.TTLErr = denied }), []string{"problem state_table/ttl: whether items expire is not known"}},
+		{"who knows whether state expires", state(func(t *Table) { t.TTLErr = denied }), []string{"warning state_table/ttl: whether items expire is not known"}},
 
 		{"providers' secrets not told", set("PROVIDER_SECRETS", ""), []string{"warning providers: not checked"}},
 		{"no provider", func(w *world) {
@@ -190,7 +198,7 @@ func TestEachProblemOfADeploymentIsFoundAndHasItsFix(t *testing.T) {
 			[]string{`problem whiplash/secret: stack/providers/whiplash: former[0]: environment "[redacted]" is unknown`}},
 		{"a space at the end of a former secret", client(`"former":[{"client_id":"older-client","client_secret":"` + extraSecret + ` "}]`), []string{"warning whiplash/former: former[0].client_secret begins or ends with a space | Put a new value"}},
 		{"a hidden secret", secret("stack/providers/whiplash", ErrHidden), []string{"warning whiplash/secret: secret stack/providers/whiplash is there, but"}},
-		{"a denied secret", secret("stack/providers/whiplash", denied), []string{"problem whiplash/secret: secret stack/providers/whiplash cannot be read"}},
+		{"a denied secret", secret("stack/providers/whiplash", denied), []string{"warning whiplash/secret: secret stack/providers/whiplash cannot be read"}},
 		{"a missing one, not asked for", secret("stack/providers/whcc", nil), []string{"ok providers: client credentials for whiplash; none for whisk, whatnot, whcc"}},
 
 		{"a provider out of reach", func(w *world) { w.providers.down = "www.getwhiplash.com" }, []string{"problem whiplash/endpoints: www.getwhiplash.com cannot be reached: no such host | See that"}},
@@ -344,7 +352,7 @@ func TestFunctionsTellTheSettings(t *testing.T) {
 			"ok function/A", "ok function/B", "ok function/C", "ok function/D", "problem settings: SEAL_SECRET of D is not that of A",
 		}},
 		{"one is not there", func(f []Function) { f[3] = Function{Name: "D", Err: errors.New("there is no such function")} }, []string{
-			"ok function/A", "ok function/B", "ok function/C", "problem function/D: there is no such function | Look at --function",
+			"ok function/A", "ok function/B", "ok function/C", "problem function/D: its settings cannot be read: there is no such function | Look at the name",
 		}},
 		{"one is another's", func(f []Function) { f[3] = Function{Name: "D"} }, []string{
 			"ok function/A", "ok function/B", "ok function/C", "problem function/D: it has no settings of Evergrant",
