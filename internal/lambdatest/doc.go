@@ -6,9 +6,12 @@
 // Around the functions stand a DynamoDB emulator (package dynamotest), moto as
 // Secrets Manager and the simulated providers; a [Recorder] in front of each
 // AWS service counts the calls, and a [Network] can misbehave on the way to a
-// provider. IAM, API Gateway and the schedule are not played: events come from
-// the folder events/, and the tests of package template hold the rights.
+// provider. IAM is played by the policies of template.yaml: what a function's role
+// does not allow is refused, and fails the test; a right that no test has used
+// fails the run of all of them. API Gateway and the schedule are not played: events
+// come from the folder events/.
 //
-// A new setting in template.yaml needs its value in World.Environment. A new
-// function needs its time-out in timeouts. Only tests import this package.
+// A new setting in template.yaml needs its value in World.Environment, and a place
+// in naming where it names something. A new function needs its time-out in
+// timeouts, and its duty in rights_test.go. Only tests import this package.
 package lambdatest

@@ -14,7 +14,8 @@ import (
 	"github.com/evergrant/evergrant/internal/canary"
 )
 
-// What Lambda tells every function. The credentials are no one's.
+// What Lambda tells every function. The credentials are no one's: in a World the
+// access key ID is the name of the function, by which its calls are known.
 const (
 	region       = "eu-central-1"
 	accessKeyID  = "ASIATESTTESTTESTTEST"

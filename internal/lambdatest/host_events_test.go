@@ -63,9 +63,9 @@ func (b *hostBus) ids() map[string]string {
 	return ids
 }
 
-func newHostBus(t *testing.T) *hostBus {
+func newHostBus(t *testing.T, d *deployment) *hostBus {
 	b := &hostBus{t: t}
-	server := httptest.NewServer(b)
+	server := httptest.NewServer(d.Guarded(b))
 	t.Cleanup(server.Close)
 	b.url = server.URL
 	return b
@@ -122,7 +122,7 @@ func tells(t *testing.T, d *deployment, b *hostBus, timeout time.Duration) *lamb
 	t.Helper()
 	secrets := d.Environment(t, "AuthorizeFunction")
 	f := lambdatest.Start(t, bootstraps(t)["EventsFunction"], values{
-		"EVENT_BUS": "host", "CONNECT_SECRET": secrets["CONNECT_SECRET"], "PUBLIC_URL": lambdatest.PublicURL,
+		"EVENT_BUS": "host", "CONNECT_SECRET": secrets["CONNECT_SECRET"], "PUBLIC_URL": lambdatest.PublicURL, "AWS_ACCESS_KEY_ID": "EventsFunction",
 		"AWS_ENDPOINT_URL_EVENTBRIDGE": b.url, "AWS_ENDPOINT_URL_SECRETS_MANAGER": secrets["AWS_ENDPOINT_URL_SECRETS_MANAGER"],
 	}, timeout)
 	t.Cleanup(func() {
@@ -197,7 +197,7 @@ func TestTheHostIsToldOfWhatTheFunctionsDo(t *testing.T) {
 	d.makeDue(connectionID, "whatnot", "0")
 	d.sweep()
 	d.refuse("whatnot")
-	bus := newHostBus(t)
+	bus := newHostBus(t, d)
 	f := tells(t, d, bus, 30*time.Second)
 	hand(t, f, read())
 	link := d.toldLink(bus)
@@ -316,7 +316,7 @@ func TestTheHostIsToldAtLeastOnceWhateverTheBusDoes(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			bus := newHostBus(t)
+			bus := newHostBus(t, d)
 			bus.answer = tt.answer
 			records := rows(12)
 			if times := hand(t, tells(t, d, bus, 30*time.Second), records); times != tt.times {
@@ -340,7 +340,7 @@ func TestTheHostIsToldAtLeastOnceWhateverTheBusDoes(t *testing.T) {
 func TestABusThatHangsFailsTheInvocationInTime(t *testing.T) {
 	t.Parallel()
 	d := deploy(t, lambdatest.Config{})
-	bus := newHostBus(t)
+	bus := newHostBus(t, d)
 	release := make(chan struct{})
 	bus.answer = func(int, http.ResponseWriter) (bool, []int) { <-release; return false, nil }
 	f := tells(t, d, bus, 3*time.Second)

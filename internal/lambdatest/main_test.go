@@ -2,6 +2,7 @@ package lambdatest_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"runtime"
@@ -28,10 +29,26 @@ func TestMain(m *testing.M) {
 		return lambdatest.Build(context.Background(), dir, "AuthorizeFunction", "CallbackFunction", "RefreshFunction", "ConnectionsFunction", "EventsFunction")
 	})
 	code := m.Run()
+	if code == 0 && whole() {
+		for _, problem := range tooWide(lambdatest.Unused()) {
+			fmt.Fprintln(os.Stderr, problem)
+			code = 1
+		}
+	}
 	if err := os.RemoveAll(dir); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 	}
 	os.Exit(code)
+}
+
+// whole reports whether all tests were run.
+func whole() bool {
+	for _, name := range []string{"test.run", "test.skip", "test.list"} {
+		if flag.Lookup(name).Value.String() != "" {
+			return false
+		}
+	}
+	return true
 }
 
 // bootstraps returns the path of each function's bootstrap. They are for Lambda,

@@ -22,7 +22,7 @@ func (w *World) Queue(t testing.TB) *Queue {
 	t.Helper()
 	moto := secretsManager(t)
 	q := &Queue{client: sqs.New(sqs.Options{
-		BaseEndpoint: &moto, Region: region, Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
+		BaseEndpoint: &moto, Region: region, Credentials: credentials.NewStaticCredentialsProvider(master, "test", ""),
 	})}
 	name := "shards-" + rand.Text()
 	out, err := q.client.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: &name})
@@ -30,6 +30,7 @@ func (w *World) Queue(t testing.TB) *Queue {
 		t.Fatalf("create queue: %v", err)
 	}
 	q.URL = *out.QueueUrl
+	w.guard.know("SHARD_QUEUE_URL", q.URL)
 	return q
 }
 

@@ -47,6 +47,7 @@ type Config struct {
 type World struct {
 	Database   dynamotest.Database
 	DynamoDB   *Recorder // the functions' way to the tables
+	Others     *Recorder // the functions' way to queues and buses
 	Secrets    *Recorder // the functions' way to the secrets
 	Simulator  *simulator.Simulator
 	Provider   string // URL of the simulated providers
@@ -59,6 +60,7 @@ type World struct {
 	bootstraps map[string]string
 	values     map[string]string // of the settings, by name
 	manager    *secretsmanager.Client
+	guard      *guard
 }
 
 // Open makes a World for the functions in bootstraps, until t ends. Where the
@@ -66,10 +68,11 @@ type World struct {
 // failure.
 func Open(t testing.TB, bootstraps map[string]string, c Config) *World {
 	t.Helper()
-	w := &World{Database: dynamotest.Open(t), bootstraps: bootstraps, Watch: new(canary.Watch)}
+	w := &World{Database: dynamotest.Open(t), bootstraps: bootstraps, Watch: new(canary.Watch), guard: newGuard(t)}
 	w.Watch.Guard("credentials of the role", secretKey, sessionToken)
 	moto := secretsManager(t)
-	w.DynamoDB = record(t, w.Database.Endpoint, map[string]string{
+	w.Others = record(t, w.guard, moto, nil) // moto plays them, too
+	w.DynamoDB = record(t, w.guard, w.Database.Endpoint, map[string]string{
 		w.Database.ConnectionsTable: "ConnectionsTable", w.Database.StateTable: "StateTable",
 	})
 	clients, redirectURIs := map[string]simulator.Client{}, []string{}
@@ -108,7 +111,7 @@ var providers = []string{"whiplash", "whisk", "whatnot", "whcc"}
 func (w *World) store(t testing.TB, moto string, clients map[string]simulator.Client, change func(string, map[string]any)) {
 	t.Helper()
 	w.manager = secretsmanager.New(secretsmanager.Options{
-		BaseEndpoint: &moto, Region: region, Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
+		BaseEndpoint: &moto, Region: region, Credentials: credentials.NewStaticCredentialsProvider(master, "test", ""),
 	})
 	create := func(name, value string) (arn string) {
 		out, err := w.manager.CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{Name: &name, SecretString: &value})
@@ -138,13 +141,16 @@ func (w *World) store(t testing.TB, moto string, clients map[string]simulator.Cl
 		names[stack+"/providers/"+id] = id
 		w.Watch.Guard("client secret", c.Secret)
 	}
-	w.Secrets = record(t, moto, names)
+	w.Secrets = record(t, w.guard, moto, names)
 	w.values = map[string]string{
 		"CONNECTIONS_TABLE": w.Database.ConnectionsTable, "STATE_TABLE": w.Database.StateTable,
 		"PROVIDER_SECRETS": stack + "/providers/", "RESCUE_SECRETS": stack + "/rescue/",
 		"SEAL_SECRET": seal, "CONNECT_SECRET": connect,
 		"PUBLIC_URL": "", "COMPLETION_URL": "", "RETURN_ORIGINS": ReturnOrigin, "ALLOW_UNSIGNED_CONNECT": "false",
 		"DUE_SHARDS": "4", "REFRESH_CONCURRENCY": "8", "SHARD_QUEUE_URL": "", "EVENT_BUS": "default",
+	}
+	for name, value := range w.values {
+		w.guard.know(name, value)
 	}
 }
 
@@ -167,8 +173,9 @@ func (w *World) Environment(t testing.TB, function string) map[string]string {
 		"ALLOW_PRIVATE_PROVIDERS":          "true", // the providers are on this machine
 		"AWS_ENDPOINT_URL_DYNAMODB":        w.DynamoDB.URL,
 		"AWS_ENDPOINT_URL_SECRETS_MANAGER": w.Secrets.URL,
-		"AWS_ENDPOINT_URL_SQS":             secretsManager(t), // moto plays all three
-		"AWS_ENDPOINT_URL_EVENTBRIDGE":     secretsManager(t),
+		"AWS_ENDPOINT_URL_SQS":             w.Others.URL,
+		"AWS_ENDPOINT_URL_EVENTBRIDGE":     w.Others.URL,
+		"AWS_ACCESS_KEY_ID":                function, // the caller whose rights count
 	}
 	for _, name := range names[function] {
 		value, ok := w.values[name]

@@ -10,9 +10,10 @@ import sys
 import boto3
 
 table, connection_id, provider = sys.argv[1:]
+names = ["access_token", "token_type", "expires_at", "scopes", "connection_status"]
 item = boto3.client("dynamodb").get_item(
     TableName=table,
     Key={"connection_id": {"S": connection_id}, "provider": {"S": provider}},
+    ProjectionExpression=", ".join(names),
 )["Item"]
-names = ["access_token", "token_type", "expires_at", "scopes", "connection_status"]
 print(json.dumps({name: item[name] for name in names if name in item}))
