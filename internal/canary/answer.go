@@ -26,6 +26,7 @@ func (w *Watch) FindInAnswer(a Answer) []Finding { return w.Find(shown(a)) }
 //   - it has the state in its query or, where the provider keeps it, the
 //     provider's own name of the session;
 //   - a 303 to the host has the handle in its query;
+//   - a 303 to the callback has the state in it, and nothing else;
 //   - the page that posts a provider's answer again has it in its hidden inputs.
 func shown(a Answer) string {
 	var b strings.Builder
@@ -57,6 +58,9 @@ var answerField = regexp.MustCompile(`<input type="hidden" name="(?:code|state|i
 // location returns the URL that the browser is sent to, without the parameters
 // that are for whoever it leads to.
 func location(status int, to string) string {
+	if status == http.StatusSeeOther && ownCallback.MatchString(to) {
+		return ""
+	}
 	carried := map[int][]string{http.StatusFound: {"state", "SessionID"}, http.StatusSeeOther: {"handle"}}[status]
 	to, fragment, _ := strings.Cut(to, "#")
 	where, query, _ := strings.Cut(to, "?")
@@ -67,3 +71,7 @@ func location(status int, to string) string {
 	})
 	return where + "?" + strings.Join(pairs, "&") + "#" + fragment
 }
+
+// ownCallback is a callback of ours without the provider's answer. Whoever knows
+// its origin compares that.
+var ownCallback = regexp.MustCompile(`^https?://[a-z0-9.:-]+/callback/[a-z]+\?state=[A-Za-z0-9_-]{43}$`)

@@ -158,6 +158,8 @@ func TestASecretIsFoundByItsShape(t *testing.T) {
 func TestOnlyWhatTheBrowserMustBeToldIsLeftOut(t *testing.T) {
 	w, secret := new(Watch), random()
 	w.Guard("secret", secret)
+	state := strings.Repeat("s", 43)
+	w.Guard("state", state)
 	to := func(status int, location string, cookies ...string) Answer {
 		return Answer{Status: status, Header: map[string]string{"Location": location}, Cookies: cookies}
 	}
@@ -174,6 +176,7 @@ func TestOnlyWhatTheBrowserMustBeToldIsLeftOut(t *testing.T) {
 		{"the state to the provider", to(302, "https://p.example/?client_id=x&state="+secret+"&scope=y"), 0},
 		{"the session to the provider", to(302, "https://p.example/?SessionID="+secret), 0},
 		{"the handle to the host", to(303, "https://a.example/?connection_id=x&handle="+secret+"&provider=y"), 0},
+		{"the state to the callback", to(303, "https://a.example/callback/whcc?state="+state), 0},
 		{"the code in the page that posts again", again("code"), 0},
 		{"the state in the page that posts again", again("state"), 0},
 
@@ -185,6 +188,10 @@ func TestOnlyWhatTheBrowserMustBeToldIsLeftOut(t *testing.T) {
 		{"the state to the host", to(303, "https://a.example/?state="+secret), 1},
 		{"the handle to the provider", to(302, "https://p.example/?handle="+secret), 1},
 		{"the verifier to the provider", to(302, "https://p.example/?code_verifier="+secret), 1},
+		{"more than the state to the callback", to(303, "https://a.example/callback/whcc?state="+state+"&a=b"), 1},
+		{"the state to the callback by a 307", to(307, "https://a.example/callback/whcc?state="+state), 1},
+		{"another parameter to the callback", to(303, "https://a.example/callback/whcc?code="+state), 1},
+		{"the state to another path", to(303, "https://a.example/x/callback/whcc?state="+state), 1},
 		{"the state in a fragment", to(302, "https://p.example/?state=x#"+secret), 1},
 		{"the state in the path", to(302, "https://p.example/"+secret+"?state=x"), 1},
 		{"another field in the page that posts again", again("whData"), 1},
