@@ -54,6 +54,8 @@ type Answer struct {
 	Header  map[string]string // by canonical name; without cookies
 	Cookies []string          // Set-Cookie lines
 	Body    string
+
+	by *Answer // the one that led to it from the callback to the callback; nil: none
 }
 
 // A Deployment is what the battery sees of a place where it is played. What it

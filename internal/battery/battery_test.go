@@ -209,6 +209,7 @@ func TestWhatIsWrongWithAHostOrAReloadIsSeen(t *testing.T) {
 	failing := Case{numbers: []int{71}, name: "a failure", requests: 1, leaves: failed, code: "invalid_grant", script: replies(refusal(400, "invalid_grant")), steps: []step{then(ends("failed"), returns()), then(recalls("failed"), returns())}}
 	completed := Case{numbers: []int{44}, name: "a completion", hosted: true, requests: 1, leaves: connected, steps: []step{then(handed, returns()), then(handedAgain, returns()), told(completes(""), completes("handle_used"))}}
 	waiting := Case{numbers: []int{46}, name: "a host that does not come", hosted: true, leaves: held, steps: []step{then(handed, returns())}}
+	credential := Case{numbers: []int{53}, name: "whData", provider: "whcc", leaves: connected, steps: []step{then(ends("connected"), returns())}}
 	answered := func(from, to string) sabotaged {
 		count := 0
 		return sabotaged{answer: func(_ Request, a *Answer) {
@@ -232,6 +233,7 @@ func TestWhatIsWrongWithAHostOrAReloadIsSeen(t *testing.T) {
 		{"an answer with a secret", completed, sabotaged{told: func(b []byte) []byte {
 			return bytes.Replace(b, []byte(`{"connection":{`), []byte(`{"connection":{"key":"`+sealKey+`",`), 1)
 		}}, nil},
+		{"more than the state in the URL of a page", credential, answered("state=", "a=b&state="), nil},
 		{"a held answer that is not sealed", waiting, sabotaged{claim: func(r *connection.Request) { r.Answer = []byte(sealKey) }}, nil},
 		{"a held answer that stays", waiting, sabotaged{claim: func(r *connection.Request) { r.HeldUntil = r.HeldUntil.Add(time.Hour) }}, nil},
 		{"no held answer", waiting, sabotaged{claim: func(r *connection.Request) { r.Answer = nil }}, nil},

@@ -130,6 +130,17 @@ var callbacks = []Case{
 		}))},
 	},
 	{
+		numbers: []int{30, 53}, name: "the outcome of whData is shown at a URL without it, to its own browser", provider: "whcc", requests: 0, leaves: connected, steps: slices.Concat(
+			each(elsewhereStarted, returns(without("whData"), cookieless), returns(without("whData"), anothersCookie)), each(useless, returns(without("whData"))),
+			[]step{then(ends("connected"), returns())},
+			each(recalls("connected"), returns(without("whData")), returns(), returns(without("whData")), whData(`{"token":"`+stranger+`"}`)),
+			each(elsewhereStarted, returns(without("whData"), cookieless), returns(without("whData"), anothersCookie)),
+		),
+	},
+	{numbers: []int{35, 53}, name: "a denial beside whData is shown at a URL without it", provider: "whcc", requests: 0, leaves: denied, steps: []step{
+		then(ends("denied"), returns(and("error=access_denied"))), then(recalls("denied"), returns(without("whData"))), then(recalls("denied"), returns(and("error=access_denied"))),
+	}},
+	{
 		numbers: []int{54}, name: "stolen whData cannot be told from one's own", provider: "whcc", leaves: connected, requests: 0,
 		note: "a residual risk (RFC 9700 section 4.6): the account is stored for the host to look at",
 		steps: []step{then(seen(ends("connected"), logged(`"token_in_front_channel":true`)), returns(func(f *flow, r *Request) {

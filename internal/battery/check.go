@@ -25,8 +25,9 @@ func (p *player) check(f *flow, r Request, a Answer, w want, lines string, alone
 		problems = append(problems, p.toHost(f, a)...)
 	case w.result != "":
 		problems = append(problems, p.outcome(f, a, w)...)
-	case a.Status != w.status:
-		wrong("status %d, want %d", a.Status, w.status)
+		problems = append(problems, p.cleaned(f, r, a)...)
+	case a.Status != w.status || a.by != nil:
+		wrong("status %d, want %d at once", a.Status, w.status)
 	}
 	if w.typ != "" && w.result == "" {
 		problems = append(problems, p.refusal(r, a, w, lines)...)
@@ -190,6 +191,23 @@ func (p *player) outcome(f *flow, a Answer, w want) (problems []string) {
 		wrong("it is no page that says %s", w.result)
 	case f.way.document && (json.Unmarshal([]byte(a.Body), &d) != nil || d.Result != w.result):
 		wrong("the result is %q, want %s", d.Result, w.result)
+	}
+	return problems
+}
+
+// cleaned returns what is wrong with how the browser came to an outcome. One
+// that stays with us is shown at no URL that holds whData.
+func (p *player) cleaned(f *flow, r Request, a Answer) (problems []string) {
+	q, _ := url.ParseQuery(r.Query)
+	holds := r.Method == http.MethodGet && f.key.Provider == "whcc" && q.Get("whData") != "" && f.way.stays
+	switch to := f.PublicURL + "/callback/whcc?state=" + f.state; {
+	case holds != (a.by != nil):
+		return []string{fmt.Sprintf("the browser is sent on to a URL without whData: %v, want %v", a.by != nil, holds)}
+	case holds && (a.by.Header["Location"] != to || a.by.Body != "" || len(a.by.Cookies) > 0):
+		problems = append(problems, fmt.Sprintf("%d to %s, want 303 to %s", a.by.Status, a.by.Header["Location"], to))
+	}
+	if holds {
+		problems = append(append(problems, headers(*a.by)...), p.leaks(*a.by, "")...)
 	}
 	return problems
 }

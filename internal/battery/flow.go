@@ -135,7 +135,7 @@ func (f *flow) connect() {
 
 // do sends one request; whoever cannot be asked ends the case.
 func (f *flow) do(r Request) Answer {
-	a, err := f.Do(f.ctx, r)
+	a, err := f.visit(r)
 	if err != nil {
 		f.stop("%s %s: %v", r.Method, r.Path, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"reflect"
 	"slices"
 	"strings"
@@ -171,7 +172,7 @@ func (p *player) ask(f *flow, number int, s step) {
 	answers, errs := make([]Answer, len(requests)), make([]error, len(requests))
 	var all sync.WaitGroup
 	for i, r := range requests {
-		all.Go(func() { answers[i], errs[i] = p.Do(p.ctx, r) })
+		all.Go(func() { answers[i], errs[i] = p.visit(r) })
 	}
 	all.Wait()
 	lines := p.Log()[printed:]
@@ -209,6 +210,20 @@ func (p *player) ask(f *flow, number int, s step) {
 	for _, c := range s.calls {
 		p.call(f, number, c)
 	}
+}
+
+// visit sends a request as a browser does that follows a redirect from the
+// callback to the callback.
+func (p *player) visit(r Request) (Answer, error) {
+	a, err := p.Do(p.ctx, r)
+	to, query, _ := strings.Cut(a.Header["Location"], "?")
+	if err != nil || a.Status != http.StatusSeeOther || r.Path != "/callback/"+p.c.provider || to != p.PublicURL+r.Path {
+		return a, err
+	}
+	r.Query = query
+	last, err := p.Do(p.ctx, r)
+	last.by = &a
+	return last, err
 }
 
 // writes returns how many writes the tables were asked for so far, as far as

@@ -184,7 +184,7 @@ func (h *Handler) finish(ctx context.Context, p providers.Provider, req *web.Req
 			"handle": e.handle, "provider": p.ID, "connection_id": ar.Key.ConnectionID,
 		})), nil
 	}
-	return h.show(p, *req, ar, e), nil
+	return clean(p, *req, ar, h.show(p, *req, ar, e)), nil
 }
 
 // bounced marks a form that our own page has posted.

@@ -3,6 +3,7 @@ package callback
 import (
 	"encoding/base64"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"reflect"
@@ -107,7 +108,11 @@ func TestWithoutReturnToAPageSaysIt(t *testing.T) {
 	for _, p := range providers.All() {
 		w := newWorld(t)
 		f := w.start(p.ID, noReturn)
-		w.shows(w.connect(f), web.Done(asked(f, ""), web.Connected, "connected"))
+		resp := w.connect(f)
+		if p.Blob != nil {
+			resp = w.handle(w.leadsOn(resp, f))
+		}
+		w.shows(resp, web.Done(asked(f, ""), web.Connected, "connected"))
 	}
 	w := newWorld(t)
 	f := w.start("whiplash", noReturn)
@@ -379,8 +384,59 @@ func TestBadWhData(t *testing.T) {
 			w := newWorld(t)
 			f := w.start("whcc", nil)
 			w.problem(w.callback(f, url.Values{"state": {f.State}, "whData": {data}}), web.BadCallback)
-			w.wrote(nil)
+			if data == "" { // the URL where an outcome is shown: only the owner of the cookie gets so far
+				w.wrote(map[string]int{"GetRequest": 1})
+			} else {
+				w.wrote(nil)
+			}
 			w.returns(w.connect(f), f, "connected") // nothing was consumed
+		})
+	}
+}
+
+// WHCC's credential leaves the address bar and the history: what is shown stands
+// at a URL without it. That belongs to the browser that started, and begins
+// nothing.
+func TestNoPageStandsAtAURLWithWhData(t *testing.T) {
+	tests := map[string]struct {
+		before func(w *world)
+		params url.Values // added to the provider's answer
+		page   web.Text
+	}{
+		"connected":       {page: web.Connected},
+		"declined":        {params: url.Values{"error": {"access_denied"}}, page: web.Denied},
+		"failed":          {params: url.Values{"error": {"server_error"}}, page: web.ProviderFailed},
+		"another account": {before: func(w *world) { w.user = "bob"; w.connect(w.start("whcc", nil)); w.user = "" }, page: web.AccountChanged},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			if tt.before != nil {
+				tt.before(w)
+			}
+			f := w.start("whcc", noReturn)
+			w.problem(w.callback(f, url.Values{"state": {f.State}}), web.BadCallback) // nothing has ended yet
+			answer := w.approve(f)
+			maps.Copy(answer, tt.params)
+			first := w.callback(f, answer)
+			w.printed.Reset()
+			shown := w.leadsOn(w.handle(first), f)
+			line := w.printed.String()
+			page := web.Done(asked(f, ""), tt.page, "")
+			if tt.page.Type != "" {
+				page = web.Problem(asked(f, f.Reference()), tt.page)
+			}
+			w.shows(w.handle(shown), page)
+			w.leadsOn(w.handle(first), f) // loaded again
+			w.shows(w.handle(shown), page)
+			if w.printed.String() != line || strings.Count(line, "\n") != 1 {
+				t.Errorf("the log is %s", w.printed.String())
+			}
+			another := w.start("whcc", noReturn)
+			for _, cookies := range [][]string{nil, {another.cookie}} {
+				shown.Cookies = cookies
+				w.problem(shown, web.WrongBrowser)
+			}
 		})
 	}
 }

@@ -41,6 +41,13 @@ func (h *Handler) end(ctx context.Context, p providers.Provider, req web.Request
 	if _, ok := req.Params["error"]; ok {
 		return h.declined(ctx, req, ar, keys)
 	}
+	if p.Blob != nil && req.Params[p.Blob.Param] == "" {
+		e, err := h.firstEnding(ctx, ar.Record(h.Now()), keys) // at the URL of clean
+		if errors.Is(err, connection.ErrNotFound) {
+			return ending{}, fmt.Errorf("%w: %s is missing", errBadCallback, p.Blob.Param)
+		}
+		return e, err
+	}
 	client, err := h.Secrets.Client(ctx, p.ID)
 	if err != nil {
 		return ending{}, fmt.Errorf("client credentials of %s: %w", p.ID, err)

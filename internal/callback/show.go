@@ -48,3 +48,16 @@ func (h *Handler) show(p providers.Provider, req web.Request, ar authrequest.Req
 	}
 	return web.Problem(req, web.ProviderFailed)
 }
+
+// clean returns resp or, where that is a page at a URL which holds the
+// provider's credential itself, a redirect to the callback without it. There the
+// same browser is shown the outcome that is recorded, and can begin nothing.
+//
+// Errors come by another way and stay where they are: none of them is recorded
+// for sure, and those that ask to load again need the credential for that.
+func clean(p providers.Provider, req web.Request, ar authrequest.Request, resp web.Response) web.Response {
+	if p.Blob == nil || req.Method != http.MethodGet || req.Params[p.Blob.Param] == "" || resp.Headers["Location"] != "" {
+		return resp
+	}
+	return web.Redirect(http.StatusSeeOther, web.WithQuery(ar.RedirectURI, map[string]string{"state": ar.State}))
+}

@@ -334,6 +334,16 @@ func (w *world) returns(resp web.Response, f flow, result string) {
 	}
 }
 
+// leadsOn checks that resp sends the browser on to its callback without the
+// provider's answer, and returns the event of that.
+func (w *world) leadsOn(resp web.Response, f flow) events.APIGatewayV2HTTPRequest {
+	w.t.Helper()
+	if want := f.RedirectURI + "?state=" + f.State; resp.StatusCode != http.StatusSeeOther || resp.Headers["Location"] != want || resp.Body != "" || len(resp.Cookies) > 0 {
+		w.t.Errorf("answer = %d %s, want 303 %s\n%s%s", resp.StatusCode, resp.Headers["Location"], want, resp.Body, w.printed.String())
+	}
+	return w.callback(f, url.Values{"state": {f.State}})
+}
+
 // shows checks that resp is exactly one of our own pages, so that nothing of
 // the provider stands in it.
 func (w *world) shows(resp, want web.Response) {

@@ -23,5 +23,6 @@ func TestMoreInABrowser(t *testing.T) {
 		{"a provider that fails is named, and nothing is stored", testProviderFails},
 		{"an answer by form_post arrives by way of our own page", testFormPost},
 		{"an answer in the fragment arrives, and leaves no trace", testFragment},
+		{"whData leaves the address and the history", testWhData},
 	})
 }

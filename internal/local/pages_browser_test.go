@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -589,15 +590,7 @@ func testFragment(t *testing.T, b browser) {
 	if len(tokens) != 1 || tab.token(r, "whisk", "cook") != tokens[0] {
 		t.Errorf("the token that is stored is not the one of %d that the provider gave", len(tokens))
 	}
-	history, err := chromedp.Call(tab.ctx, page.GetNavigationHistory, cdp.Empty{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range history.Entries {
-		if strings.Contains(e.URL+e.UserTypedURL+e.Title, tokens[0]) || strings.Contains(e.URL, "access_token") {
-			t.Errorf("the browser's history keeps the token: %s", e.URL)
-		}
-	}
+	tab.forgot(tokens[0], "access_token")
 
 	still := b.tab(t) // without script nothing can be done, and the page says what
 	still.begin(r, "whisk", "still")
@@ -607,4 +600,46 @@ func testFragment(t *testing.T, b browser) {
 	if got := r.control(t, "get", "still", "whisk"); got.Error == nil || got.Error.Type != "not_found" {
 		t.Errorf("connection = %+v, want none", got.Connection)
 	}
+}
+
+// forgot checks that no text stands in the history of the tab.
+func (b tab) forgot(texts ...string) {
+	b.t.Helper()
+	history, err := chromedp.Call(b.ctx, page.GetNavigationHistory, cdp.Empty{})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for _, e := range history.Entries {
+		for _, text := range texts {
+			if strings.Contains(e.URL+e.UserTypedURL+e.Title, text) {
+				b.t.Errorf("the browser's history keeps %s: %s", text, e.URL)
+			}
+		}
+	}
+}
+
+// WHCC's answer is the credential itself, by the query. Where no host is gone
+// back to, the page that stays is at a URL without it, and so is the history.
+func testWhData(t *testing.T, b browser) {
+	var dir string
+	r := start(t, in(&dir))
+	tab := b.tab(t)
+	tab.open(r.plainLink(t, dir, "whcc", "studio"))
+	tab.decide("whcc", "approve")
+	clean := regexp.MustCompile(`^` + regexp.QuoteMeta(r.URL) + `/callback/whcc\?state=[A-Za-z0-9_-]{43}$`)
+	shows := func(what string) {
+		t.Helper()
+		tab.reads("WHCC is connected", "You can close this window", "Connection studio")
+		if at := read(tab, "look at the address", chromedp.Location()); !clean.MatchString(at) {
+			t.Errorf("%s the address is %s", what, at)
+		}
+	}
+	shows("at the end")
+	tab.do("load again", chromedp.Reload())
+	shows("loaded again")
+	tab.do("go back", chromedp.NavigateBack())
+	tab.has("body.whcc")
+	tab.do("go forward", chromedp.NavigateForward())
+	shows("back and forward")
+	tab.forgot("whData", "token")
 }
