@@ -95,22 +95,33 @@ var granted = map[string][]string{
 		"secretsmanager:GetSecretValue on ConnectSecret",
 	},
 	"OperatorPolicy": {
+		"cloudformation:DescribeStacks on " + ours("cloudformation", "stack/${AWS::StackName}/*"),
+		"cloudformation:ListStackResources on " + ours("cloudformation", "stack/${AWS::StackName}/*"),
+		"cloudwatch:DescribeAlarms on " + ours("cloudwatch", "alarm:${AWS::StackName}-*"),
 		"dynamodb:DescribeContinuousBackups on ConnectionsTable.Arn",
 		"dynamodb:DescribeContinuousBackups on StateTable.Arn",
 		"dynamodb:DescribeTable on ConnectionsTable.Arn",
 		"dynamodb:DescribeTable on StateTable.Arn",
 		"dynamodb:DescribeTimeToLive on ConnectionsTable.Arn",
 		"dynamodb:DescribeTimeToLive on StateTable.Arn",
+		"events:DescribeEventBus on EventBus",
+		"events:DescribeEventBus on arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:event-bus/${EventBus}",
+		"lambda:GetEventSourceMapping on *",
+		"lambda:GetFunctionConfiguration on AuthorizeFunction.Alias",
 		"lambda:GetFunctionConfiguration on AuthorizeFunction.Arn",
+		"lambda:GetFunctionConfiguration on CallbackFunction.Alias",
 		"lambda:GetFunctionConfiguration on CallbackFunction.Arn",
 		"lambda:GetFunctionConfiguration on ConnectionsFunction.Alias",
 		"lambda:GetFunctionConfiguration on ConnectionsFunction.Arn",
+		"lambda:GetFunctionConfiguration on EventsFunction.Alias",
 		"lambda:GetFunctionConfiguration on EventsFunction.Arn",
+		"lambda:GetFunctionConfiguration on RefreshFunction.Alias",
 		"lambda:GetFunctionConfiguration on RefreshFunction.Arn",
 		"lambda:InvokeFunction on ConnectionsFunction.Alias",
 		"logs:FilterLogEvents on CallbackLogs.Arn",
 		"logs:FilterLogEvents on ConnectionsLogs.Arn",
 		"logs:FilterLogEvents on RefreshLogs.Arn",
+		"scheduler:GetSchedule on " + ours("scheduler", "schedule/default/${AWS::StackName}-*"),
 		"secretsmanager:CreateSecret on " + secretsBelow + "providers/*",
 		"secretsmanager:CreateSecret on " + secretsBelow + "rescue/*",
 		"secretsmanager:DescribeSecret on ConnectSecret",
@@ -123,6 +134,11 @@ var granted = map[string][]string{
 
 // secretsBelow begins the ARN of the secrets that people make for this stack.
 const secretsBelow = "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:${AWS::StackName}/"
+
+// ours returns the ARN of what this stack has in a service, as the template says it.
+func ours(service, resource string) string {
+	return "arn:${AWS::Partition}:" + service + ":${AWS::Region}:${AWS::AccountId}:" + resource
+}
 
 // An allowance is one statement, its actions and resources as lists.
 type allowance struct {
@@ -206,6 +222,7 @@ func permissions(doc map[string]any, p *problems) {
 var nowhere = map[string]string{
 	"secretsmanager:BatchGetSecretValue": "it returns only the secrets that GetSecretValue may read",
 	"secretsmanager:ListSecrets":         "it returns names, descriptions and tags, and no value",
+	"lambda:GetEventSourceMapping":       "its condition names the functions",
 	"dynamodb:ListStreams":               "it returns names of streams, and nothing in them",
 	"xray:PutTelemetryRecords":           "it only sends",
 	"xray:PutTraceSegments":              "it only sends",
@@ -228,6 +245,9 @@ func noWildcards(doc map[string]any, p *problems) {
 		for _, resource := range a.resources {
 			if resource == secretsBelow+"providers/*" || resource == secretsBelow+"rescue/*" {
 				continue // Their names are chosen after the deployment.
+			}
+			if a.of == "OperatorPolicy" && strings.Contains(resource, "${AWS::StackName}") {
+				continue // AWS ends these names when it makes them.
 			}
 			if strings.ContainsAny(resource, "*?") {
 				p.add("%s: %s is not one exact resource", a.of, resource)
