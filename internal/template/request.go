@@ -38,8 +38,11 @@ func (s *Stack) Calls(r *http.Request, body []byte, named func(string) string) (
 	if err != nil {
 		return nil, err
 	}
-	if service == "lambda" {
-		return functionCall(r, named)
+	switch service {
+	case "lambda":
+		return s.functionCall(r, named)
+	case "cloudformation", "monitoring", "scheduler":
+		return partCalls(service, r)
 	}
 	target := r.Header.Get("X-Amz-Target")
 	q := request{stack: s, named: named, operation: target[strings.LastIndex(target, ".")+1:]}
@@ -55,6 +58,8 @@ func (s *Stack) Calls(r *http.Request, body []byte, named func(string) string) (
 		return []Call{{Action: "sqs:" + strings.TrimSuffix(q.operation, "Batch"), Resource: arn("sqs", base(named(q.QueueURL)))}}, nil
 	case service == "events" && q.operation == "PutEvents":
 		return q.events(), nil
+	case service == "events" && q.Name != "":
+		return []Call{{Action: "events:" + q.operation, Resource: bus(named(q.Name))}}, nil
 	case service == "logs" && q.LogGroupName != "":
 		return []Call{{Action: "logs:" + q.operation, Resource: arn("logs", "log-group:"+named(q.LogGroupName)+":*")}}, nil
 	}
@@ -171,22 +176,31 @@ func (q *request) secrets() []Call {
 func (q *request) events() []Call {
 	var list []Call
 	for _, e := range q.Entries {
-		bus := q.named(e.EventBusName)
-		if !strings.HasPrefix(bus, "arn:") {
-			bus = arn("events", "event-bus/"+bus)
-		}
-		list = append(list, Call{Action: "events:PutEvents", Resource: bus, Context: map[string][]string{"events:source": {e.Source}}})
+		list = append(list, Call{Action: "events:PutEvents", Resource: bus(q.named(e.EventBusName)), Context: map[string][]string{"events:source": {e.Source}}})
 	}
 	return list
 }
 
+// bus returns the ARN of an event bus that is named by it or by name.
+func bus(name string) string {
+	if strings.HasPrefix(name, "arn:") {
+		return name
+	}
+	return arn("events", "event-bus/"+name)
+}
+
 // functionCall returns the call of a request to Lambda, whose path names the
-// function (API_Invoke and API_GetFunctionConfiguration, 2026-11-23).
-func functionCall(r *http.Request, named func(string) string) ([]Call, error) {
-	rest, ok := strings.CutPrefix(r.URL.Path, "/2015-03-31/functions/")
+// function or the event source mapping (API_Invoke, API_GetFunctionConfiguration and
+// API_GetEventSourceMapping, 2026-11-23).
+func (s *Stack) functionCall(r *http.Request, named func(string) string) ([]Call, error) {
+	rest, _ := strings.CutPrefix(r.URL.Path, "/2015-03-31/")
+	kind, rest, _ := strings.Cut(rest, "/")
 	name, operation, _ := strings.Cut(rest, "/")
+	if r.Method == http.MethodGet && kind == "event-source-mappings" && operation == "" {
+		return []Call{{Action: "lambda:GetEventSourceMapping", Resource: "*", Context: map[string][]string{"lambda:FunctionArn": s.mapped(named(name))}}}, nil
+	}
 	action := map[string]string{"POST invocations": "lambda:InvokeFunction", "GET configuration": "lambda:GetFunctionConfiguration"}[r.Method+" "+operation]
-	if !ok || action == "" {
+	if kind != "functions" || action == "" {
 		return nil, fmt.Errorf("what %s %s of Lambda is about is not known here", r.Method, r.URL.Path)
 	}
 	if qualifier := r.URL.Query().Get("Qualifier"); qualifier != "" {
@@ -196,4 +210,43 @@ func functionCall(r *http.Request, named func(string) string) ([]Call, error) {
 		name = arn("lambda", "function:"+name)
 	}
 	return []Call{{Action: action, Resource: name}}, nil
+}
+
+// mapped returns the ARN of the function that an event source mapping is for, none
+// where there is no such mapping. One that SAM makes is named after its function, and
+// goes to the alias.
+func (s *Stack) mapped(id string) []string {
+	id = strings.TrimPrefix(id, pseudo["AWS::StackName"]+"-")
+	if function, ok := at(s.Resources[id], "Properties", "FunctionName").(string); ok {
+		return []string{function}
+	}
+	for function := range s.resources(functionType) {
+		if events, _ := at(s.Resources[function], "Properties", "Events").(map[string]any); events[strings.TrimPrefix(id, function)] != nil {
+			return []string{arn("lambda", "function:"+pseudo["AWS::StackName"]+"-"+function+":live")}
+		}
+	}
+	return nil
+}
+
+// partCalls returns the calls of a GET request to CloudFormation, CloudWatch or
+// EventBridge Scheduler, which names what it is about in the URL. The ARN of a stack
+// ends in an identifier that its name does not have.
+func partCalls(service string, r *http.Request) ([]Call, error) {
+	q := r.URL.Query()
+	switch name, isSchedule := strings.CutPrefix(r.URL.Path, "/schedules/"); {
+	case r.Method != http.MethodGet:
+	case service == "scheduler" && isSchedule:
+		return []Call{{Action: "scheduler:GetSchedule", Resource: arn("scheduler", "schedule/default/"+name)}}, nil
+	case service == "cloudformation" && q.Get("StackName") != "":
+		return []Call{{Action: "cloudformation:" + q.Get("Action"), Resource: arn("cloudformation", "stack/"+q.Get("StackName")+"/0a1b")}}, nil
+	case service == "monitoring":
+		var list []Call
+		for i := 1; q.Has(fmt.Sprint("AlarmNames.member.", i)); i++ {
+			list = append(list, Call{Action: "cloudwatch:" + q.Get("Action"), Resource: arn("cloudwatch", "alarm:"+q.Get(fmt.Sprint("AlarmNames.member.", i)))})
+		}
+		if len(list) > 0 {
+			return list, nil
+		}
+	}
+	return nil, fmt.Errorf("what %s %s of %s is about is not known here", r.Method, r.URL, service)
 }
