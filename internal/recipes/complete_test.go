@@ -22,7 +22,7 @@ func TestAHostOfEachLanguageCompletes(t *testing.T) {
 	for _, l := range languages {
 		t.Run(l.name, func(t *testing.T) {
 			t.Parallel()
-			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			server := httptest.NewServer(allowing(t, "", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				var in map[string]string
 				err := json.NewDecoder(r.Body).Decode(&in)
 				if err != nil || r.URL.Path != "/2015-03-31/functions/connections/invocations" || len(in) != 4 ||
@@ -30,7 +30,7 @@ func TestAHostOfEachLanguageCompletes(t *testing.T) {
 					t.Errorf("the function got %v by %s: %v", in, r.URL.Path, err)
 				}
 				_, _ = io.WriteString(w, answers[in["handle"]])
-			}))
+			}), "HostPolicy"))
 			defer server.Close()
 			out, _ := l.run(t, fmt.Sprintf(l.complete, l.program(t, completing)), "AWS_ENDPOINT_URL="+server.URL)
 			var got []string

@@ -29,7 +29,7 @@ import (
 // secretsManager plays Secrets Manager with the given values and returns its
 // URL.
 func secretsManager(t *testing.T, values map[string]string) string {
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewServer(allowing(t, "", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var in struct{ SecretId string }
 		err := json.NewDecoder(r.Body).Decode(&in)
 		text, ok := values[in.SecretId]
@@ -39,7 +39,7 @@ func secretsManager(t *testing.T, values map[string]string) string {
 		}
 		w.Header().Set("Content-Type", "application/x-amz-json-1.1")
 		_ = json.NewEncoder(w).Encode(map[string]string{"Name": in.SecretId, "SecretString": text})
-	}))
+	}), "HostPolicy"))
 	t.Cleanup(server.Close)
 	return server.URL
 }

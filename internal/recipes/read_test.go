@@ -44,7 +44,7 @@ func newAWS(t *testing.T, db dynamotest.Database) (a *aws, endpoint string) {
 		t: t, store: &dynamo.Store{API: db.Client, ConnectionsTable: db.ConnectionsTable}, done: make(chan struct{}), calls: map[string][]string{},
 		proxy: &httputil.ReverseProxy{Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(to) }},
 	}
-	server := httptest.NewServer(a)
+	server := httptest.NewServer(allowing(t, db.ConnectionsTable, a, "ReaderPolicy", "HostPolicy"))
 	t.Cleanup(func() { close(a.done); server.Close() })
 	return a, server.URL
 }

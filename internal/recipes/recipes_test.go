@@ -78,6 +78,9 @@ for (const id of process.env.IDS.split(" ")) {
 	},
 }
 
+// programKey is the access key ID of the programs.
+const programKey = "host"
+
 // errMissing is what stands between a test and a tool that is not installed.
 var errMissing = errors.New("not installed: run make tools")
 
@@ -173,7 +176,7 @@ func (l language) run(t *testing.T, source string, env ...string) (out, warnings
 		cmd.Dir = t.TempDir()
 	}
 	cmd.Stdin = strings.NewReader(source)
-	cmd.Env = append(env, "AWS_REGION=eu-central-1", "AWS_DEFAULT_REGION=eu-central-1", "AWS_ACCESS_KEY_ID=host", "AWS_SECRET_ACCESS_KEY=host", "AWS_EC2_METADATA_DISABLED=true")
+	cmd.Env = append(env, "AWS_REGION=eu-central-1", "AWS_DEFAULT_REGION=eu-central-1", "AWS_ACCESS_KEY_ID="+programKey, "AWS_SECRET_ACCESS_KEY=host", "AWS_EC2_METADATA_DISABLED=true")
 	var stdout, stderr strings.Builder
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
