@@ -15,7 +15,7 @@ var rules = map[string]func(s *stack) []string{
 	"nothing refers to what is not created":                 dangling,
 	"nothing waits for itself":                              circles,
 	"no name is taken twice in an account":                  ownNames,
-	"no right has a wildcard but those with a reason":       wildcards,
+	"no action is a wildcard, no resource that SAM adds":    wildcards,
 	"SAM adds no right beyond those of the schedule":        addedRoles,
 	"everybody calls the alias of a function":               aliases,
 	"a new version is tried in production, and goes back":   canary,
@@ -150,12 +150,6 @@ func ownNames(s *stack) (problems []string) {
 	return problems
 }
 
-// anywhere are the actions for which IAM knows no resource, so that "*" is the
-// only one that a statement can name. template.yaml defends each where it stands.
-var anywhere = []string{
-	"secretsmanager:BatchGetSecretValue", "secretsmanager:ListSecrets", "xray:PutTelemetryRecords", "xray:PutTraceSegments", "dynamodb:ListStreams",
-}
-
 // A statement is one of a policy, and where it stands.
 type statement struct {
 	id                 string
@@ -196,24 +190,21 @@ func many(node any) []any {
 	return []any{node}
 }
 
+// wildcards leaves those to package template that stand in template.yaml, each
+// with its reason, but for actions.
 func wildcards(s *stack) (problems []string) {
 	for _, st := range s.statements() {
 		if st.effect != "Allow" || len(st.actions) == 0 || len(st.resources) == 0 || st.whole["NotAction"] != nil || st.whole["NotResource"] != nil {
 			problems = append(problems, fmt.Sprintf("%s: %v is not what is allowed where", st.id, st.whole))
 		}
-		everywhere := true
 		for _, action := range st.actions {
-			name, _ := action.(string)
-			everywhere = everywhere && slices.Contains(anywhere, name)
-			if strings.ContainsAny(name, "*?") || !strings.Contains(name, ":") {
+			if name := literal(action); strings.ContainsAny(name, "*?") || !strings.Contains(name, ":") {
 				problems = append(problems, fmt.Sprintf("%s: %v is not one action", st.id, action))
 			}
 		}
 		for _, resource := range st.resources {
-			name := literal(resource)
-			ours := strings.Contains(name, ":secret:"+s.name+"/providers/*") || strings.Contains(name, ":secret:"+s.name+"/rescue/*")
-			if strings.ContainsAny(name, "*?") && !ours && (name != "*" || !everywhere) {
-				problems = append(problems, fmt.Sprintf("%s: %v on %s", st.id, st.actions, name))
+			if strings.ContainsAny(literal(resource), "*?") && !s.own[st.id] {
+				problems = append(problems, fmt.Sprintf("%s: %v on %v", st.id, st.actions, resource))
 			}
 		}
 	}

@@ -17,6 +17,7 @@ type stack struct {
 	parameters map[string]string
 	resources  map[string]map[string]any // by logical ID: Type, Properties and policies
 	outputs    map[string]any
+	own        map[string]bool // logical IDs that stand in template.yaml
 }
 
 // pseudo are the parameters that AWS sets, but for the stack's name.

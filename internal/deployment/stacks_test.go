@@ -71,6 +71,10 @@ func stacks(t *testing.T) map[string]*stack {
 		if err != nil {
 			t.Fatalf("render %s: %v", name, err)
 		}
+		s.own = map[string]bool{}
+		for id := range doc["Resources"].(map[string]any) {
+			s.own[id] = true
+		}
 		stacks[name] = s
 	}
 	return stacks
