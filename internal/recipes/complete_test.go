@@ -18,6 +18,8 @@ func TestAHostOfEachLanguageCompletes(t *testing.T) {
 		"good":    `{"connection":{"connection_id":"mine"},"return_to":"https://app.example.com/done"}`,
 		"foreign": `{"error":{"type":"mismatch","detail":"…"},"return_to":"https://app.example.com/done"}`,
 		"used":    `{"error":{"type":"handle_used","detail":"…"}}`,
+
+		"crashing": `{"errorMessage":"timed out","errorType":"Sandbox.Timedout"}`,
 	}
 	for _, l := range languages {
 		t.Run(l.name, func(t *testing.T) {
@@ -28,6 +30,9 @@ func TestAHostOfEachLanguageCompletes(t *testing.T) {
 				if err != nil || r.URL.Path != "/2015-03-31/functions/connections/invocations" || len(in) != 4 ||
 					in["action"] != "complete" || in["provider"] != "whiplash" || in["connection_id"] != "mine" {
 					t.Errorf("the function got %v by %s: %v", in, r.URL.Path, err)
+				}
+				if in["handle"] == "crashing" {
+					w.Header().Set("X-Amz-Function-Error", "Unhandled")
 				}
 				_, _ = io.WriteString(w, answers[in["handle"]])
 			}), "HostPolicy"))
@@ -40,12 +45,12 @@ func TestAHostOfEachLanguageCompletes(t *testing.T) {
 					t.Fatalf("it printed %s", out)
 				}
 				to := "nowhere"
-				if result[1] != nil {
+				if result[1] != nil && *result[1] != "" {
 					to = *result[1]
 				}
 				got = append(got, *result[0]+" "+to)
 			}
-			if want := "connected https://app.example.com/done, mismatch https://app.example.com/done, handle_used nowhere"; strings.Join(got, ", ") != want {
+			if want := "connected https://app.example.com/done, mismatch https://app.example.com/done, handle_used nowhere, failed nowhere"; strings.Join(got, ", ") != want {
 				t.Errorf("got %q, want %s", got, want)
 			}
 		})

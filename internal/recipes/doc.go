@@ -1,6 +1,6 @@
-// Package recipes runs the programs of README.md that are not written in Go:
-// those that make a connect link and those that read a token, in Python and
-// Node, as they stand there, with the libraries that make tools installs. Our
+// Package recipes runs the programs of README.md: those that make a connect
+// link, complete a connection and read a token, in Go, Python and Node, as they
+// stand there, with the libraries that make tools installs. Our
 // own authorize function judges the links; the tokens come from a DynamoDB
 // emulator, and Secrets Manager is played. What they ask for is what the managed
 // policies of template.yaml for readers and hosts allow. It has no code of its own.

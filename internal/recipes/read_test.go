@@ -9,6 +9,9 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -152,6 +155,9 @@ func TestAReaderOfEachLanguage(t *testing.T) {
 		{"hanging", 55 * time.Second, "old", []string{read, ask}},
 	}
 	for _, l := range languages {
+		if l.name == "go" {
+			continue // package tokens has its own tests
+		}
 		t.Run(l.name, func(t *testing.T) {
 			t.Parallel()
 			db := dynamotest.Open(t)
@@ -181,5 +187,20 @@ func TestAReaderOfEachLanguage(t *testing.T) {
 				t.Errorf("%d warnings of a token that ends soon, %d of a failed refresh: %s", stale, failed, warnings)
 			}
 		})
+	}
+}
+
+// What README.md reads tokens with in Go is compiled, and vetted.
+func TestTheReaderInGoIsCompiled(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	file := filepath.Join(folder, "main.go")
+	if err := os.WriteFile(file, fmt.Appendf(nil, languages[0].read, languages[0].program(t, reading)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "go", "vet", file)
+	cmd.Dir = root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
 	}
 }

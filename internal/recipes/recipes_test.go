@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// runTime is how long a program may run.
-const runTime = 50 * time.Second
+// runTime is how long a program may take, which in Go is also compiled.
+const runTime = 2 * time.Minute
 
 // root is the repository, seen from this folder.
 const root = "../.."
@@ -30,20 +30,56 @@ const (
 
 // A language is what a program is written in.
 type language struct {
-	name     string // of its fences
-	command  func() ([]string, error)
-	connect  string // a frame around the program that makes a link; %s is the program
-	complete string // the same around the one that completes a connection
-	read     string // the same around the program that reads tokens
+	name     string                   // of its fences
+	command  func() ([]string, error) // that runs a program from its standard input
+	connect  string                   // a frame around the program that makes a link; %s is the program
+	complete string                   // the same around the one that completes a connection
+	read     string                   // the same around the program that reads tokens
 }
 
 var languages = []language{
+	{
+		name: "go", command: golang,
+		connect: goImports(`"os"`, `"time"`, `"github.com/aws/aws-sdk-go-v2/service/secretsmanager"`, `"github.com/evergrant/evergrant/pkg/connect"`) + `
+	out, err := secretsmanager.NewFromConfig(cfg).GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: aws.String("connect")})
+	if err != nil {
+		panic(err)
+	}
+	secret, publicURL := []byte(*out.SecretString), os.Getenv("PUBLIC_URL")
+	%s
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(link)
+}
+`,
+		complete: goImports(`"encoding/json"`, `"net/url"`, `"github.com/aws/aws-sdk-go-v2/service/lambda"`) + `
+	connections := "connections"
+	%s
+	for _, handle := range []string{"good", "foreign", "used", "crashing"} {
+		result, returnTo, err := complete(url.Values{"handle": {handle}, "provider": {"whiplash"}, "connection_id": {"asked"}}, "mine")
+		if err != nil {
+			panic(err)
+		}
+		printed, _ := json.Marshal([]string{result, returnTo})
+		fmt.Println(string(printed))
+	}
+}
+`,
+		read: goImports(`"net/http"`, `"time"`, `"github.com/aws/aws-sdk-go-v2/service/dynamodb"`, `"golang.org/x/oauth2"`, `"github.com/evergrant/evergrant/pkg/tokens"`) + `
+	var invokeConnectionsFunction func(ctx context.Context, payload []byte) ([]byte, error)
+	table := "connections"
+	%s
+	fmt.Println(token, err, client)
+}
+`,
+	},
 	{
 		name: "python", command: python,
 		connect: "import os\nconnect_secret, public_url = 'connect', os.environ['PUBLIC_URL']\n%s\nprint(link)\n",
 		complete: `connections = "connections"
 %s
-for handle in ["good", "foreign", "used"]:
+for handle in ["good", "foreign", "used", "crashing"]:
     print(json.dumps(complete({"handle": handle, "provider": "whiplash", "connection_id": "asked"}, "mine")))
 `,
 		read: `import os
@@ -61,7 +97,7 @@ for id in os.environ["IDS"].split():
 		connect: "const connectSecret = 'connect', publicURL = process.env.PUBLIC_URL;\n%s\nconsole.log(link);\n",
 		complete: `const connections = "connections";
 %s
-for (const handle of ["good", "foreign", "used"]) {
+for (const handle of ["good", "foreign", "used", "crashing"]) {
   console.log(JSON.stringify(await complete({ handle, provider: "whiplash", connection_id: "asked" }, "mine")));
 }
 `,
@@ -80,6 +116,30 @@ for (const id of process.env.IDS.split(" ")) {
 
 // programKey is the access key ID of the programs.
 const programKey = "host"
+
+// goImports begins the main of a Go program that imports packages beside those
+// of each.
+func goImports(packages ...string) string {
+	return "package main\n\nimport (\n\t\"context\"\n\t\"fmt\"\n\n\t\"github.com/aws/aws-sdk-go-v2/aws\"\n\t\"github.com/aws/aws-sdk-go-v2/config\"\n\t" +
+		strings.Join(packages, "\n\t") + `
+)
+
+func main() {
+	ctx := context.Background()
+	cfg, err := config.LoadDefaultConfig(ctx)
+	if err != nil {
+		panic(err)
+	}
+	_ = aws.String
+`
+}
+
+// golang returns the command that runs a program in Go as a part of this
+// module, which Go does by a file alone.
+func golang() ([]string, error) {
+	folder, err := filepath.Abs(root)
+	return []string{"sh", "-c", `cat > "$TMPDIR/main.go" && cd "$0" && go build -o "$TMPDIR/program" "$TMPDIR/main.go" && exec "$TMPDIR/program"`, folder}, err
+}
 
 // errMissing is what stands between a test and a tool that is not installed.
 var errMissing = errors.New("not installed: run make tools")
@@ -114,8 +174,8 @@ func node() ([]string, error) {
 // A program is one in a document.
 type program struct{ file, heading, language, text string }
 
-// programs returns the programs in a Markdown file that are written in Python
-// or JavaScript.
+// programs returns the programs in a Markdown file that are written in Go,
+// Python or JavaScript.
 func programs(t *testing.T, file string) (all []program) {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join(root, file))
@@ -129,7 +189,7 @@ func programs(t *testing.T, file string) (all []program) {
 		case opens && fence == "":
 			fence, text = mark+"?", ""
 		case opens:
-			if language := strings.TrimSuffix(fence, "?"); slices.Contains([]string{"python", "py", "js", "javascript", "mjs", "ts", "typescript"}, language) {
+			if language := strings.TrimSuffix(fence, "?"); slices.Contains([]string{"go", "python", "py", "js", "javascript", "mjs", "ts", "typescript"}, language) {
 				all = append(all, program{file, heading, language, text})
 			}
 			fence = ""
@@ -172,10 +232,13 @@ func (l language) run(t *testing.T, source string, env ...string) (out, warnings
 	defer cancel()
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	cmd.Dir = filepath.Join(root, ".tools", "recipes")
-	if l.name == "python" {
+	if l.name != "js" {
 		cmd.Dir = t.TempDir()
 	}
 	cmd.Stdin = strings.NewReader(source)
+	if l.name == "go" {
+		env = append(os.Environ(), append(env, "TMPDIR="+cmd.Dir)...)
+	}
 	cmd.Env = append(env, "AWS_REGION=eu-central-1", "AWS_DEFAULT_REGION=eu-central-1", "AWS_ACCESS_KEY_ID="+programKey, "AWS_SECRET_ACCESS_KEY=host", "AWS_EC2_METADATA_DISABLED=true")
 	var stdout, stderr strings.Builder
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
