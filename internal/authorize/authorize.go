@@ -213,7 +213,7 @@ func (h *Handler) redirect(ctx context.Context, req web.Request, client oauth.Cl
 	if err != nil {
 		return web.Response{}, err
 	}
-	ar.ClientID, ar.Environment = client.ID, client.Environment.Name
+	ar.ClientID, ar.Environment, ar.Digest = client.ID, client.Environment.Name, client.Digest()
 	cookie, err := authrequest.SetCookie(keys, ar, https)
 	if errors.Is(err, authrequest.ErrTooLong) {
 		return web.Response{}, fmt.Errorf("%w: %w", errBadRequest, err)

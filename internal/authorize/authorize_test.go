@@ -61,7 +61,7 @@ func TestEachProviderTakesTheRedirect(t *testing.T) {
 				Key: connection.Key{ConnectionID: "acct_42", Provider: p.ID}, State: ar.State, Verifier: ar.Verifier,
 				RedirectURI: "https://connect.example.com/callback/" + p.ID, Scopes: w.vault.clients[p.ID].Scopes,
 				ReturnTo: "https://app.example.com/done", TicketID: "c4nary-ticket-0123456789",
-				ClientID: simulator.DefaultClient(p.ID).ID, Environment: "production", ExpiresAt: noon.Add(10 * time.Minute),
+				ClientID: simulator.DefaultClient(p.ID).ID, Environment: "production", Digest: w.vault.clients[p.ID].Digest(), ExpiresAt: noon.Add(10 * time.Minute),
 			}
 			ar.ExpiresAt = ar.ExpiresAt.UTC()
 			if fmt.Sprintf("%+v", ar) != fmt.Sprintf("%+v", want) {
@@ -499,11 +499,13 @@ func TestWHCCFailures(t *testing.T) {
 func TestWHCCWithARotatedSecret(t *testing.T) {
 	w := newWorld(t)
 	good := w.vault.clients["whcc"]
-	w.vault.clients["whcc"] = w.client("whcc", map[string]any{"client_id": "old", "client_secret": "old-c4nary"})
+	endpoints := w.sim.Endpoints(w.base, "whcc")
+	endpoints["userinfo_url"] = w.base + "/client" // what else the new document changes
+	w.vault.clients["whcc"] = w.client("whcc", map[string]any{"client_secret": "old-c4nary", "endpoints": endpoints})
 	w.vault.others = []oauth.Client{good}
 	_, ar := w.started(w.handle(w.request("whcc", w.ticket("whcc", nil))))
-	if ar.ClientID != good.ID || w.sim.Ledger("whcc").Requests["prepare_url"] != 2 {
-		t.Errorf("client ID %s after %d calls", ar.ClientID, w.sim.Ledger("whcc").Requests["prepare_url"])
+	if ar.ClientID != good.ID || ar.Digest != good.Digest() || w.sim.Ledger("whcc").Requests["prepare_url"] != 2 {
+		t.Errorf("client ID %s, digest %s after %d calls", ar.ClientID, ar.Digest, w.sim.Ledger("whcc").Requests["prepare_url"])
 	}
 }
 

@@ -53,6 +53,7 @@ type Request struct {
 	TicketID    string // "": there was no ticket
 	ClientID    string
 	Environment string
+	Digest      string // of the client as it was: see Client
 	ExpiresAt   time.Time
 }
 
@@ -69,6 +70,7 @@ type wire struct {
 	TicketID     string            `json:"t,omitempty"`
 	ClientID     string            `json:"i"`
 	Environment  string            `json:"e"`
+	Digest       string            `json:"d"`
 	ExpiresAt    int64             `json:"x"`
 }
 
@@ -81,6 +83,22 @@ var encoding = base64.RawURLEncoding.Strict()
 // OAuth returns r as package oauth takes it.
 func (r Request) OAuth() oauth.AuthorizationRequest {
 	return oauth.AuthorizationRequest{State: r.State, Verifier: r.Verifier, RedirectURI: r.RedirectURI, Scopes: r.Scopes, Params: r.Params}
+}
+
+// ErrClientChanged is the answer where the client that a request was begun under
+// is gone, or would send its code to another place by now.
+var ErrClientChanged = errors.New("the client changed since the browser was sent away")
+
+// Client returns the client that r was begun under, by what the provider's
+// secret holds now: today's or one of its former clients. A code goes to the
+// endpoints of the authorization server that it was asked of, or nowhere (OAuth
+// 2.1 draft, section 7.15). The error is ErrClientChanged.
+func (r Request) Client(now oauth.Client) (oauth.Client, error) {
+	c, err := now.For(r.ClientID, r.Environment)
+	if err != nil || c.Digest() != r.Digest {
+		return oauth.Client{}, ErrClientChanged
+	}
+	return c, nil
 }
 
 // Record returns the record under which r is claimed. It stays for a day, much
@@ -128,7 +146,7 @@ func (r Request) Marshal() ([]byte, error) {
 	plain, err := json.Marshal(wire{
 		ConnectionID: r.Key.ConnectionID, Provider: r.Key.Provider, State: r.State, Verifier: r.Verifier.Reveal(),
 		RedirectURI: r.RedirectURI, Scopes: r.Scopes, Params: r.Params, ReturnTo: r.ReturnTo, TicketID: r.TicketID,
-		ClientID: r.ClientID, Environment: r.Environment, ExpiresAt: r.ExpiresAt.Unix(),
+		ClientID: r.ClientID, Environment: r.Environment, Digest: r.Digest, ExpiresAt: r.ExpiresAt.Unix(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("marshal authorization request: %w", err)
@@ -145,7 +163,7 @@ func Unmarshal(plain []byte) (Request, error) {
 	return Request{
 		Key: connection.Key{ConnectionID: w.ConnectionID, Provider: w.Provider}, State: w.State, Verifier: oauth.Secret(w.Verifier),
 		RedirectURI: w.RedirectURI, Scopes: w.Scopes, Params: w.Params, ReturnTo: w.ReturnTo, TicketID: w.TicketID,
-		ClientID: w.ClientID, Environment: w.Environment, ExpiresAt: time.Unix(w.ExpiresAt, 0),
+		ClientID: w.ClientID, Environment: w.Environment, Digest: w.Digest, ExpiresAt: time.Unix(w.ExpiresAt, 0),
 	}, nil
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/evergrant/evergrant/internal/connection"
 	"github.com/evergrant/evergrant/internal/oauth"
 	"github.com/evergrant/evergrant/internal/seal"
+	"github.com/evergrant/evergrant/pkg/providers"
 )
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
@@ -40,7 +41,7 @@ func whole() Request {
 	return Request{
 		Key: connection.Key{ConnectionID: "acct_42", Provider: "whisk"}, State: oauth.NewState(), Verifier: oauth.Secret(oauth.NewState()),
 		RedirectURI: "https://connect.example.com/callback/whisk", Scopes: []string{"a", "b"}, Params: map[string]string{"identity_provider": "google"},
-		ReturnTo: "https://app.example.com/done", TicketID: "0123456789abcdef", ClientID: "client-1", Environment: "production",
+		ReturnTo: "https://app.example.com/done", TicketID: "0123456789abcdef", ClientID: "client-1", Environment: "production", Digest: "0123456789abcdefghijkl",
 		ExpiresAt: noon.Add(Life),
 	}
 }
@@ -316,5 +317,47 @@ func TestEvictIsSteady(t *testing.T) {
 		if again := Evict(sealKeys(t), j, true, noon); !slices.Equal(first, again) || len(again) != 4 {
 			t.Fatalf("evicted %v, then %v", first, again)
 		}
+	}
+}
+
+// What a code was asked of is what it may go to: of today's client, and of one
+// that was replaced meanwhile.
+func TestARequestIsOfOneClient(t *testing.T) {
+	p := providers.Provider{Environments: []providers.Environment{{Name: "production"}, {Name: "sandbox"}}}
+	client := func(id, environment, tokenURL string) oauth.Client {
+		return oauth.Client{Provider: p, ID: id, Environment: providers.Environment{Name: environment}, Endpoints: providers.Endpoints{TokenURL: tokenURL}}
+	}
+	const here, there = "https://p.example/token", "https://q.example/token"
+	begun := client("a", "production", here)
+	r := Request{ClientID: begun.ID, Environment: begun.Environment.Name, Digest: begun.Digest()}
+	later := func(c oauth.Client, former ...oauth.Client) oauth.Client {
+		c.Former = former
+		return c
+	}
+	rotated := begun
+	rotated.Secret, rotated.Scopes = "rotated", []string{"x"}
+	tests := map[string]struct {
+		now  oauth.Client
+		good bool
+	}{
+		"the same":                        {begun, true},
+		"a rotated secret":                {rotated, true},
+		"another client":                  {client("b", "production", here), false},
+		"another environment":             {client("a", "sandbox", here), false},
+		"another endpoint":                {client("a", "production", there), false},
+		"a former client":                 {later(client("b", "production", here), begun), true},
+		"a former client, moved":          {later(client("b", "production", there), client("a", "production", there)), false},
+		"a former client of another name": {later(client("b", "production", here), client("a", "sandbox", here)), false},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			got, err := r.Client(tt.now)
+			if tt.good && (err != nil || got.Digest() != r.Digest) || !tt.good && !errors.Is(err, ErrClientChanged) {
+				t.Errorf("client = %v, %v", got, err)
+			}
+			if _, err := (Request{ClientID: "a", Environment: "production"}).Client(tt.now); !errors.Is(err, ErrClientChanged) {
+				t.Errorf("without a digest: %v", err)
+			}
+		})
 	}
 }

@@ -122,7 +122,7 @@ func sessions() []Case {
 		hangs(81, "a provider that does not answer is given up in time", silent),
 		hangs(85, "an answer byte by byte is given up in time", slow),
 		{numbers: []int{80}, name: "a provider that takes the connection and no request is given up in time", needs: []ability{needLimits, needSecrets}, leaves: failed, code: "provider_failed", steps: []step{
-			{do: func(f *flow) { f.approved(); f.configure(f.tokenURL("https://" + f.deaf())) }, asks: []ask{returns(within)}, want: []want{ends("failed")}},
+			{do: func(f *flow) { f.configure(f.tokenURL("https://" + f.deaf())); f.approved() }, asks: []ask{returns(within)}, want: []want{ends("failed")}},
 		}},
 	}
 }
@@ -131,22 +131,25 @@ func sessions() []Case {
 // that changes.
 var exchanges = []Case{
 	{numbers: []int{79}, name: "a provider that refuses the connection fails", needs: []ability{needSecrets}, leaves: failed, code: "provider_failed", steps: []step{
-		{do: func(f *flow) { f.approved(); f.configure(f.tokenURL("https://" + f.closed())) }, asks: []ask{returns()}, want: []want{ends("failed")}},
+		{do: func(f *flow) { f.configure(f.tokenURL("https://" + f.closed())); f.approved() }, asks: []ask{returns()}, want: []want{ends("failed")}},
 	}},
 	{numbers: []int{79}, name: "a provider that speaks no TLS fails", needs: []ability{needSecrets}, leaves: failed, code: "provider_failed", steps: []step{
 		{do: func(f *flow) {
-			f.approved()
 			f.configure(f.tokenURL(strings.Replace(f.Provider.URL, "http:", "https:", 1)))
+			f.approved()
 		}, asks: []ask{returns()}, want: []want{ends("failed")}},
 	}},
 	{numbers: []int{82}, name: "a certificate that nobody vouches for fails, and sees no secret", needs: []ability{needSecrets}, leaves: failed, code: "provider_failed", steps: []step{
-		{do: func(f *flow) { f.approved(); f.configure(f.tokenURL(f.untrusted())) }, asks: []ask{returns()}, want: []want{ends("failed")}},
+		{do: func(f *flow) { f.configure(f.tokenURL(f.untrusted())); f.approved() }, asks: []ask{returns()}, want: []want{ends("failed")}},
 	}},
-	{numbers: []int{48}, name: "another client since the browser was sent away fails, and the code is not sent", needs: []ability{needSecrets}, leaves: failed, code: "configuration_changed", steps: []step{
-		{do: func(f *flow) {
-			f.approved()
-			f.configure(f.Provider.document(f.c.provider, func(d map[string]any) { d["client_id"] = "another" }))
-		}, asks: []ask{returns()}, want: []want{ends("failed")}}, then(recalls("failed"), returns()),
+	changed("another client", func(_ *flow, d map[string]any) { d["client_id"] = "another" }),
+	changed("another environment", func(_ *flow, d map[string]any) { d["environment"] = "sandbox" }),
+	changed("another token endpoint", elsewhereIs("token_url")),
+	changed("another place to log in", elsewhereIs("authorization_url")),
+	changed("another place to ask who it is", elsewhereIs("userinfo_url")),
+	{numbers: []int{48}, name: "what changed since the browser was sent away uses no ticket up", needs: []ability{needSecrets}, requests: 1, leaves: connected, steps: []step{
+		{do: func(f *flow) { f.again().approved(); f.configure(f.tokenURL(f.Provider.URL + "/whisk")) }, asks: []ask{by((*flow).again, returns())}, want: []want{ends("failed")}},
+		{do: func(f *flow) { f.configure(f.Provider.Document(f.c.provider)) }, asks: []ask{returns()}, want: []want{ends("connected")}},
 	}},
 	{numbers: []int{48, 107}, name: "a client that is gone since is ours to mend, and uses nothing up", needs: []ability{needSecrets}, requests: 1, leaves: connected, steps: []step{
 		{do: func(f *flow) { f.approved(); f.configure("") }, asks: []ask{returns()}, want: []want{configuration}},
@@ -161,6 +164,28 @@ var exchanges = []Case{
 			f.Configure(f.c.provider, f.Provider.Document(f.c.provider)) // and what was read before serves on
 		}, asks: []ask{returns()}, want: []want{ends("connected")}},
 	}},
+}
+
+// changed is a case of a client that changed since the browser was sent away: the
+// code goes nowhere, also when the client is put back.
+func changed(what string, change func(*flow, map[string]any)) Case {
+	said := func(w want) want { return seen(w, logged(`"code":"configuration_changed"`)) }
+	return Case{numbers: []int{48}, name: what + " since the browser was sent away fails, and the code is not sent", needs: []ability{needSecrets}, leaves: failed, steps: []step{
+		{do: func(f *flow) {
+			f.approved()
+			f.configure(f.Provider.document(f.c.provider, func(d map[string]any) { change(f, d) }))
+		}, asks: []ask{returns()}, want: []want{said(ends("failed"))}},
+		then(recalls("failed"), returns()),
+		{do: func(f *flow) { f.configure(f.Provider.Document(f.c.provider)) }, asks: []ask{returns()}, want: []want{recalls("failed")}},
+	}}
+}
+
+// elsewhereIs names another server's endpoint: one that counts requests, too.
+func elsewhereIs(member string) func(*flow, map[string]any) {
+	return func(f *flow, d map[string]any) {
+		endpoints, _ := d["endpoints"].(map[string]string)
+		endpoints[member] = f.Provider.URL + "/whisk/token"
+	}
 }
 
 // tokenURL is the client secret with another server's token endpoint.

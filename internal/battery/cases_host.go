@@ -73,6 +73,11 @@ var hosts = []Case{
 	{numbers: []int{78}, name: "a provider that is down by then fails at the host, and the code is not sent again", hosted: true, requests: 1, leaves: failed, code: "provider_failed", script: replies(fixed(500, page)), steps: []step{
 		then(handed, returns()), told(completes("provider_unavailable"), completes("handle_used")), then(recalls("failed"), returns()),
 	}},
+	{numbers: []int{48}, name: "another token endpoint by then fails at the host, and the code is not sent", hosted: true, needs: []ability{needSecrets}, leaves: failed, code: "configuration_changed", steps: []step{
+		then(handed, returns()),
+		{do: func(f *flow) { f.configure(f.tokenURL(f.Provider.URL + "/whisk")) }, calls: []call{completes("configuration_changed"), completes("handle_used")}},
+		then(recalls("failed"), returns()),
+	}},
 	{numbers: []int{52}, name: "another account than before is refused at the host", hosted: true, requests: 1, leaves: failed, code: "account_changed", existing: true, steps: []step{
 		{do: anothersAccount, asks: []ask{returns()}, want: []want{handed}, calls: []call{completes("account_changed")}},
 		then(recalled(conflicts("account-changed")), returns()),

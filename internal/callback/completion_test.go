@@ -304,17 +304,33 @@ func TestAHeldTicketIsUsed(t *testing.T) {
 // SECURITY row 48: the provider's client is another one by the time the host
 // completes. The code is not sent to it, and the authorization request is dead.
 func TestAClientThatChangedBeforeCompletion(t *testing.T) {
-	w := newHost(t)
-	f := w.start("whiplash", nil)
-	answer := w.approve(f)
-	handle := w.held(f, answer)
-	w.vault.clients["whiplash"] = w.client("whiplash", map[string]any{"client_id": "another"})
-	w.refusedAs(w.complete(handle, f.Key), "configuration_changed")
-	w.vault.clients["whiplash"] = w.client("whiplash", nil)
-	w.refusedAs(w.complete(handle, f.Key), "handle_used")
-	w.returns(w.handle(w.callback(f, answer)), f, "failed")
-	if w.exchanges("whiplash") != 0 {
-		t.Error("the code was sent")
+	elsewhere := func(w *world, provider, name string) map[string]any {
+		endpoints := w.sim.Endpoints(w.base, provider)
+		endpoints[name] = w.base + "/elsewhere"
+		return map[string]any{"endpoints": endpoints}
+	}
+	tests := []struct {
+		provider string
+		members  func(*world) map[string]any
+	}{
+		{"whiplash", func(*world) map[string]any { return map[string]any{"client_id": "another"} }},
+		{"whiplash", func(w *world) map[string]any { return elsewhere(w, "whiplash", "token_url") }},
+		{"whcc", func(w *world) map[string]any { return elsewhere(w, "whcc", "userinfo_url") }}, // where its token is proved
+	}
+	for _, tt := range tests {
+		w := newHost(t)
+		f := w.start(tt.provider, nil)
+		answer := w.approve(f)
+		handle := w.held(f, answer)
+		members := tt.members(w)
+		w.vault.clients[tt.provider] = w.client(tt.provider, members)
+		w.refusedAs(w.complete(handle, f.Key), "configuration_changed")
+		w.vault.clients[tt.provider] = w.client(tt.provider, nil)
+		w.refusedAs(w.complete(handle, f.Key), "handle_used")
+		w.returns(w.handle(w.callback(f, answer)), f, "failed")
+		if w.exchanges(tt.provider) != 0 {
+			t.Errorf("%v: the code was sent", members)
+		}
 	}
 }
 

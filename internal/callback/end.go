@@ -52,6 +52,9 @@ func (h *Handler) end(ctx context.Context, p providers.Provider, req web.Request
 	if err != nil {
 		return ending{}, fmt.Errorf("client credentials of %s: %w", p.ID, err)
 	}
+	if client, err = ar.Client(client); err != nil {
+		return h.changed(ctx, req, ar, keys)
+	}
 	answer, err := completion.Read(client, ar, req.Params, req.Method == http.MethodPost, h.Now())
 	if err != nil {
 		return ending{}, fmt.Errorf("%w: %w", errBadCallback, err)
@@ -99,24 +102,41 @@ func handleOf(keys seal.Keys, record connection.Request) (ending, error) {
 // declined ends ar by the error that the provider sent: the user's no, or its
 // own failure. The ticket stays good.
 func (h *Handler) declined(ctx context.Context, req web.Request, ar authrequest.Request, keys seal.Keys) (ending, error) {
-	record := ar.Record(h.Now())
-	record.Outcome = connection.Failed
+	outcome := connection.Failed
 	if req.Params["error"] == "access_denied" && req.Params["code"] == "" {
-		record.Outcome = connection.Denied
+		outcome = connection.Denied
 	}
+	return h.deny(ctx, ar, keys, outcome, func() {
+		h.Log.InfoContext(ctx, "authorization ended by provider", "provider", ar.Key.Provider, "connection_id", ar.Key.ConnectionID,
+			"outcome", outcome, "code", oauth.KnownCode(req.Params["error"]), "reference", req.Reference)
+	})
+}
+
+// changed ends ar whose client is another one by now: its answer goes nowhere,
+// also when the client is put back. The ticket stays good.
+func (h *Handler) changed(ctx context.Context, req web.Request, ar authrequest.Request, keys seal.Keys) (ending, error) {
+	return h.deny(ctx, ar, keys, connection.Failed, func() {
+		h.Log.WarnContext(ctx, "connection not made", "provider", ar.Key.Provider, "connection_id", ar.Key.ConnectionID,
+			"code", completion.CodeClientChanged, "err", authrequest.ErrClientChanged, "reference", req.Reference)
+	})
+}
+
+// deny ends ar without a claim, and tells of it, unless it has ended before.
+func (h *Handler) deny(ctx context.Context, ar authrequest.Request, keys seal.Keys, outcome connection.Outcome, tell func()) (ending, error) {
+	record := ar.Record(h.Now())
+	record.Outcome = outcome
 	switch err := h.Requests.DenyRequest(ctx, record); {
 	case errors.Is(err, connection.ErrConflict):
 		return h.firstEnding(ctx, record, keys)
 	case err != nil:
 		return ending{}, fmt.Errorf("record denial: %w", err)
 	}
-	h.Log.InfoContext(ctx, "authorization ended by provider", "provider", ar.Key.Provider, "connection_id", ar.Key.ConnectionID,
-		"outcome", record.Outcome, "code", oauth.KnownCode(req.Params["error"]), "reference", req.Reference)
-	h.count(ctx, ar.Key.Provider, record.Outcome)
-	return ending{outcome: record.Outcome}, nil
+	tell()
+	h.count(ctx, ar.Key.Provider, outcome)
+	return ending{outcome: outcome}, nil
 }
 
-// count prints the metric of an authorization that the provider has ended.
+// count prints the metric of an authorization that has ended without a claim.
 func (h *Handler) count(ctx context.Context, provider string, o connection.Outcome) {
 	var b metrics.Batch
 	if o == connection.Denied {

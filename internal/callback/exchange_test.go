@@ -172,18 +172,47 @@ func TestARedirectOfTheTokenRequest(t *testing.T) {
 	}
 }
 
-// The code goes to the client that it was given to, or nowhere.
+// The code goes to the client that it was given to, at the endpoints that it was
+// asked of, or nowhere. The flow is dead, the ticket is not.
 func TestAClientThatChangedOnTheWay(t *testing.T) {
-	for _, members := range []map[string]any{{"client_id": "another"}, {"environment": "sandbox"}} {
-		w := newWorld(t)
-		f := w.start("whiplash", nil)
-		answer := w.approve(f)
-		w.vault.clients["whiplash"] = w.client("whiplash", members)
-		w.returns(w.handle(w.callback(f, answer)), f, "failed")
-		r, err := w.store.GetRequest(t.Context(), f.Record(w.now).ID, f.Record(w.now).State)
-		if err != nil || r.Code != "configuration_changed" || w.exchanges("whiplash") != 0 {
-			t.Errorf("%v: recorded is %+v, %v after %d token requests", members, r, err, w.exchanges("whiplash"))
-		}
+	for name, members := range map[string]map[string]any{"client_id": {"client_id": "another"}, "environment": {"environment": "sandbox"},
+		"authorization_url": nil, "token_url": nil, "revocation_url": nil, "userinfo_url": nil, "prepare_url": nil} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			if members == nil {
+				endpoints := w.sim.Endpoints(w.base, "whiplash")
+				endpoints[name] = w.base + "/elsewhere"
+				members = map[string]any{"endpoints": endpoints}
+			}
+			f := w.start("whiplash", nil)
+			answer := w.approve(f)
+			w.vault.clients["whiplash"] = w.client("whiplash", members)
+			w.returns(w.handle(w.callback(f, answer)), f, "failed")
+			w.wrote(map[string]int{"DenyRequest": 1}) // nothing was claimed
+			line := w.printed.String()
+			w.vault.clients["whiplash"] = w.client("whiplash", nil) // put back
+			w.returns(w.handle(w.callback(f, answer)), f, "failed")
+			if w.exchanges("whiplash") != 0 || w.printed.String() != line || strings.Count(line, "\n") != 1 || !strings.Contains(line, `"code":"configuration_changed"`) {
+				t.Errorf("%d token requests; the log is %s", w.exchanges("whiplash"), w.printed.String())
+			}
+			again := w.start("whiplash", func(ar *authrequest.Request) { ar.TicketID = f.TicketID })
+			w.returns(w.connect(again), again, "connected")
+		})
+	}
+}
+
+// A secret that was read anew, since the first one was refused, is the same
+// client's only where its endpoints are.
+func TestACodeIsTriedAtNoOtherEndpoint(t *testing.T) {
+	w := newWorld(t)
+	endpoints := w.sim.Endpoints(w.base, "whiplash")
+	endpoints["token_url"] = w.base + "/elsewhere"
+	w.vault.others = []oauth.Client{w.client("whiplash", map[string]any{"endpoints": endpoints})}
+	w.sim.Answer("whiplash", simulator.Answer{Status: 401, Body: `{"error":"invalid_client"}`})
+	f := w.start("whiplash", nil)
+	w.returns(w.connect(f), f, "failed")
+	if !strings.Contains(w.printed.String(), `"code":"configuration_changed"`) {
+		t.Errorf("the log is %s", w.printed.String())
 	}
 }
 

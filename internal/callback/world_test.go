@@ -143,7 +143,7 @@ func (w *world) start(provider string, change func(*authrequest.Request)) flow {
 	ar := authrequest.Request{
 		Key: connection.Key{ConnectionID: "acct_42", Provider: provider}, State: oauth.NewState(), Verifier: oauth.Secret(oauth.NewState()),
 		RedirectURI: publicURL + "/callback/" + provider, Scopes: client.Scopes, ReturnTo: returnTo, TicketID: oauth.NewState(),
-		ClientID: client.ID, Environment: client.Environment.Name, ExpiresAt: w.now.Add(authrequest.Life),
+		ClientID: client.ID, Environment: client.Environment.Name, Digest: client.Digest(), ExpiresAt: w.now.Add(authrequest.Life),
 	}
 	if change != nil {
 		change(&ar)

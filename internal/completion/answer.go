@@ -129,6 +129,9 @@ func (c *Completer) obtain(ctx context.Context, client oauth.Client, a Answer) (
 	var err error
 	if code, ok := a.Params["code"]; ok {
 		tokens, err = oauth.WithCredentials(ctx, c.Credentials, client, func(client oauth.Client) (oauth.TokenSet, error) {
+			if client.Digest() != a.Request.Digest { // read anew, since the first ones were refused
+				return oauth.TokenSet{}, authrequest.ErrClientChanged
+			}
 			return c.Tokens.Exchange(ctx, client, a.Request.OAuth(), code)
 		})
 	} else {

@@ -116,10 +116,6 @@ func (f *Failure) Error() string { return f.Err.Error() }
 // Unwrap returns the cause.
 func (f *Failure) Unwrap() error { return f.Err }
 
-// errClientChanged stops an exchange for which the credentials of the client
-// that the code was given to are gone.
-var errClientChanged = errors.New("the client changed since the browser was sent away")
-
 // Complete makes the connection that a stands for, or records why there is
 // none. The claim of a must be the caller's, and ctx one of Finishing.
 //
@@ -128,9 +124,9 @@ var errClientChanged = errors.New("the client changed since the browser was sent
 func (c *Completer) Complete(ctx context.Context, client oauth.Client, keys seal.Keys, a Answer) (connection.Connection, error) {
 	r := a.Request
 	c = c.of(r)
-	client, err := client.For(r.ClientID, r.Environment)
+	client, err := r.Client(client)
 	if err != nil {
-		err = c.failed(ctx, r, errClientChanged)
+		err = c.failed(ctx, r, err)
 		c.count(ctx, r.Key.Provider, err)
 		return connection.Connection{}, err
 	}
@@ -197,7 +193,7 @@ func failureCode(err error) string {
 		return CodeNotConfigured
 	case errors.As(err, &f):
 		return f.Code
-	case errors.Is(err, errClientChanged):
+	case errors.Is(err, authrequest.ErrClientChanged):
 		return CodeClientChanged
 	case errors.As(err, &e) && e.Code != "":
 		return e.Code

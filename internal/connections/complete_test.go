@@ -25,7 +25,7 @@ func (f *fixture) hold(t *testing.T) string {
 	ar := authrequest.Request{
 		Key: connection.Key{ConnectionID: "acct_42", Provider: "whiplash"}, State: oauth.NewState(), Verifier: "c4nary-verifier", TicketID: "c4nary-ticket",
 		RedirectURI: "https://connect.example.com/callback/whiplash", ReturnTo: returnTo, Scopes: []string{"user_read"},
-		ClientID: client.ID, Environment: client.Environment.Name, ExpiresAt: time.Now().Add(authrequest.Life),
+		ClientID: client.ID, Environment: client.Environment.Name, Digest: client.Digest(), ExpiresAt: time.Now().Add(authrequest.Life),
 	}
 	a, err := completion.Read(client, ar, map[string]string{"code": "c4nary-code"}, false, time.Now())
 	if err != nil {

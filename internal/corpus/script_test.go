@@ -30,7 +30,7 @@ var (
 	request = authrequest.Request{
 		Key: key("browser"), State: "state", Verifier: "verifier", RedirectURI: "https://connect.example/callback/acme", Scopes: []string{"read"},
 		Params: map[string]string{"shop": "one"}, ReturnTo: "https://app.example/done", TicketID: "ticket-0123456789", ClientID: "client-1",
-		Environment: "production", ExpiresAt: noon.Add(authrequest.Life),
+		Environment: "production", Digest: "0123456789abcdefghijkl", ExpiresAt: noon.Add(authrequest.Life),
 	}
 	grant = spill.Grant{Tokens: tokens, ClientID: "client-1", Environment: "production", RequestID: request.Record(noon).ID, AnyAccount: true}
 )

@@ -220,10 +220,13 @@ func ticket(t testing.TB, provider string) string {
 // flow returns state and cookie of an authorization request under way.
 func (s *stage) flow(t testing.TB, provider, returnTo string) (state, cookie string) {
 	t.Helper()
-	p, _ := providers.Find(provider)
+	client, err := s.callback.Secrets.Client(t.Context(), provider)
+	if err != nil {
+		t.Fatal(err)
+	}
 	ar := authrequest.Request{
 		Key: connection.Key{ConnectionID: "acct_42", Provider: provider}, State: oauth.NewState(), Verifier: oauth.Secret(oauth.NewState()),
-		RedirectURI: publicURL + "/callback/" + provider, ReturnTo: returnTo, TicketID: oauth.NewState(), ClientID: "client", Environment: p.Environments[0].Name, ExpiresAt: noon.Add(authrequest.Life),
+		RedirectURI: publicURL + "/callback/" + provider, ReturnTo: returnTo, TicketID: oauth.NewState(), ClientID: client.ID, Environment: client.Environment.Name, Digest: client.Digest(), ExpiresAt: noon.Add(authrequest.Life),
 	}
 	line, err := authrequest.SetCookie(s.keys, ar, true)
 	if err != nil {

@@ -2,6 +2,8 @@ package oauth
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -32,6 +34,15 @@ type Client struct {
 	RefreshConcurrency int            // token requests at the same time; 0: no limit is known
 	Extra              map[string]any // what no other field holds, decoded JSON; its strings are of type Secret
 	Former             []Client       // those that connections may still be of; see For
+}
+
+// Digest returns what tells c from a client that would send a code elsewhere: 22
+// characters of a hash over client ID, environment and every endpoint, after
+// what the secret overrides. There is no secret in it.
+func (c Client) Digest() string {
+	named, _ := json.Marshal([]any{c.ID, c.Environment.Name, c.Endpoints}) // strings: it cannot fail
+	sum := sha256.Sum256(named)
+	return base64.RawURLEncoding.EncodeToString(sum[:16])
 }
 
 // clientDocument is the JSON form of a client (DESIGN: the provider's secret).
