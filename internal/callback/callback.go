@@ -155,7 +155,7 @@ func (h *Handler) finish(ctx context.Context, p providers.Provider, req *web.Req
 	base, https := web.PublicURL(h.PublicURL, *req)
 	cookie, ok := req.Cookies[authrequest.CookieName(state, https)]
 	if !ok && req.Method == http.MethodPost && req.Params[bounced] == "" {
-		return web.PostAgain(answerFields(req.Params)), nil
+		return postAgain(req.Params)
 	}
 	if !ok {
 		return web.Response{}, errWrongBrowser
@@ -190,16 +190,26 @@ func (h *Handler) finish(ctx context.Context, p providers.Provider, req *web.Req
 // bounced marks a form that our own page has posted.
 const bounced = "evergrant_bounced"
 
-// answerFields are the parameters of a provider's answer that count; no others
-// are posted again, so that no text of a provider gets into the page.
-func answerFields(params map[string]string) map[string]string {
-	fields := map[string]string{bounced: "1"}
+// maxAgain is how long the fields of a form may be, together, that is posted
+// again, in bytes: anybody may post one, and gets it back in up to five times as
+// many. An authorization code has four thousand at most.
+const maxAgain = 6 << 10
+
+// postAgain answers with a page that posts those parameters of a provider's
+// answer again that count; no others, so that no text of a provider gets into
+// the page.
+func postAgain(params map[string]string) (web.Response, error) {
+	fields, size := map[string]string{bounced: "1"}, 0
 	for _, name := range []string{"code", "state", "iss", "error", "access_token", "token_type", "expires_in", "scope"} {
 		if v, ok := params[name]; ok {
 			fields[name] = v
+			size += len(v)
 		}
 	}
-	return fields
+	if size > maxAgain {
+		return web.Response{}, fmt.Errorf("%w: the form is too long", errBadCallback)
+	}
+	return web.PostAgain(fields), nil
 }
 
 // check holds the callback against the authorization request it answers.

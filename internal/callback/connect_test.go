@@ -260,6 +260,24 @@ func TestFormPostIsPostedAgainFromOurOrigin(t *testing.T) {
 	}
 }
 
+// What anybody posts comes back in up to five times as many bytes, so that it
+// must be short. What counts for nothing does not count.
+func TestALongFormIsNotPostedAgain(t *testing.T) {
+	w := newWorld(t)
+	answer := w.approve(w.start("whatnot", nil))
+	post := func() web.Response {
+		return w.handle(w.event("callback-form-post.json", map[string]string{"body": encoded(answer)}))
+	}
+	answer.Set("unknown", strings.Repeat("x", maxAgain+1))
+	answer.Set("code", strings.Repeat("x", maxAgain-len(answer.Get("state"))))
+	if page := post(); page.StatusCode != 200 || len(page.Body) > 5*maxAgain {
+		t.Errorf("a form of the greatest length: %d, %d bytes", page.StatusCode, len(page.Body))
+	}
+	answer.Set("code", answer.Get("code")+"x")
+	w.problem(w.event("callback-form-post.json", map[string]string{"body": encoded(answer)}), web.BadCallback)
+	w.wrote(nil)
+}
+
 // A post that our cookie comes with needs no page in between.
 func TestFormPostWithTheCookie(t *testing.T) {
 	w := newWorld(t)

@@ -249,7 +249,7 @@ func TestAnswersAreAsLongAsTheyAreBilled(t *testing.T) {
 	if n := size(web.Show(web.Request{}, web.BadCallback)); n > answerBytes || n < answerBytes/2 {
 		t.Errorf("a refusal has %d bytes, of %d", n, answerBytes)
 	}
-	const longest = 32 << 10 // maxForm of package web
+	const longest = 6 << 10 // maxAgain of package callback
 	if n := size(web.PostAgain(map[string]string{"code": strings.Repeat(`"`, longest)})); n < echoBytes || n > echoBytes+answerBytes {
 		t.Errorf("the longest form comes back as %d bytes, of %d", n, echoBytes)
 	}

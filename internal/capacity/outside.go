@@ -11,8 +11,8 @@ const (
 	answerBytes = 4 << 10 // sent to the browser
 	handling    = 0.005   // seconds
 	// A form post without our cookie is answered by a page that posts it again, so
-	// that its fields are sent back, escaped: five bytes for one, of 32 KB.
-	echoBytes = 5 * 32 << 10
+	// that its fields are sent back, escaped: five bytes for one, of 6 KB.
+	echoBytes = 5 * 6 << 10
 	// A callback that is loaded again: a conditional write, refused, and a read of
 	// the record, in which an authorization code has 4 KB at most.
 	heldWrites = 6
