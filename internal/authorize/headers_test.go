@@ -89,7 +89,9 @@ func TestEveryStatusHasAllHeaders(t *testing.T) {
 		{"in a frame", "whiplash", 403, get, func(_ *world, ev *events.APIGatewayV2HTTPRequest) { ev.Headers["sec-fetch-dest"] = "iframe" }},
 		{"fetched ahead", "whiplash", 400, get, func(_ *world, ev *events.APIGatewayV2HTTPRequest) { ev.Headers["sec-purpose"] = "prefetch" }},
 		{"no client", "whiplash", 500, get, func(w *world, _ *events.APIGatewayV2HTTPRequest) { w.vault.clientErr = oauth.ErrNotConfigured }},
-		{"secrets out of reach", "whiplash", 503, later, func(w *world, _ *events.APIGatewayV2HTTPRequest) { w.vault.clientErr = errors.New("connection refused") }},
+		{"secrets out of reach", "whiplash", 503, later, func(w *world, _ *events.APIGatewayV2HTTPRequest) {
+			w.vault.clientErr = errors.New("connection refused")
+		}},
 		{"a provider that fails", "whcc", 502, get, func(w *world, _ *events.APIGatewayV2HTTPRequest) {
 			w.Provider = failing{}
 		}},
