@@ -41,7 +41,7 @@ func (d Deployment) told() map[string]string {
 		}
 	}
 	maps.Copy(told, d.Settings)
-	for setting, output := range outputs {
+	for setting, output := range deploymentOutputs {
 		if v := d.Stack.Outputs[output]; told[setting] == "" && v != "" {
 			told[setting] = v
 		}
@@ -49,9 +49,9 @@ func (d Deployment) told() map[string]string {
 	return told
 }
 
-// outputs are the outputs of a stack that tell a setting, where the functions
+// deploymentOutputs are the outputs of a stack that tell a setting, where the functions
 // were told nothing or do not say.
-var outputs = map[string]string{
+var deploymentOutputs = map[string]string{
 	"PUBLIC_URL": "PublicUrl", "CONNECTIONS_TABLE": "ConnectionsTableName", "CONNECT_SECRET": "ConnectSecretArn",
 	"SEAL_SECRET": "SealSecretArn", "PROVIDER_SECRETS": "ProviderSecrets",
 }
