@@ -13,9 +13,12 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/scheduler"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/spf13/cobra"
 
@@ -149,7 +152,10 @@ func (o *doctorOrder) examineDeployment(ctx context.Context, t tool, d doctor.De
 		return nil, fmt.Errorf("read AWS settings: %w", err)
 	}
 	functions := lambda.NewFromConfig(aws)
-	parts := doctor.Parts{Config: aws, Mappings: functions, Buses: eventbridge.NewFromConfig(aws), Now: t.Now}
+	parts := doctor.Parts{
+		Stacks: cloudformation.NewFromConfig(aws), Watch: cloudwatch.NewFromConfig(aws), Schedules: scheduler.NewFromConfig(aws),
+		Mappings: functions, Buses: eventbridge.NewFromConfig(aws),
+	}
 	names := o.functions
 	if o.stack != "" {
 		d.Stack, d.StackErr = parts.Stack(ctx, o.stack)

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/smithy-go/encoding/cbor"
+
 	"github.com/evergrant/evergrant/internal/canary"
 	"github.com/evergrant/evergrant/internal/doctor"
 	"github.com/evergrant/evergrant/internal/local"
@@ -237,11 +239,13 @@ func deployedCloud(t *testing.T, base string, skew time.Duration) {
 		w.Header().Set("Date", time.Now().Add(-skew).UTC().Format(http.TimeFormat))
 		w.Header().Set("Content-Type", "application/x-amz-json-1.1")
 		var in map[string]any
-		_ = json.NewDecoder(r.Body).Decode(&in)
+		body, _ := io.ReadAll(r.Body)
+		_ = json.Unmarshal(body, &in)
 		id, _ := in["SecretId"].(string)
 		_, action, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
 		var out any
-		if text, ok := stackAnswer(r); ok {
+		if text, ok := stackAnswer(r, body); ok {
+			w.Header().Set("Smithy-Protocol", "rpc-v2-cbor") // CloudWatch alone asks for it
 			_, _ = io.WriteString(w, text)
 			return
 		}
@@ -279,11 +283,12 @@ func deployedCloud(t *testing.T, base string, skew time.Duration) {
 
 // stackAnswer plays CloudFormation, CloudWatch and EventBridge Scheduler for the
 // stack.
-func stackAnswer(r *http.Request) (text string, ok bool) {
+func stackAnswer(r *http.Request, body []byte) (text string, ok bool) {
 	resource := func(logical, physical, typ string) string {
 		return "<member><LogicalResourceId>" + logical + "</LogicalResourceId><PhysicalResourceId>" + physical + "</PhysicalResourceId><ResourceType>" + typ + "</ResourceType></member>"
 	}
-	switch action := r.URL.Query().Get("Action"); {
+	form, _ := url.ParseQuery(string(body))
+	switch action := form.Get("Action"); {
 	case action == "DescribeStacks":
 		return `<R><DescribeStacksResult><Stacks><member><StackStatus>UPDATE_COMPLETE</StackStatus><Outputs>
 			<member><OutputKey>PublicUrl</OutputKey><OutputValue>https://127.0.0.1:1</OutputValue></member>
@@ -292,8 +297,9 @@ func stackAnswer(r *http.Request) (text string, ok bool) {
 		return `<R><ListStackResourcesResult><StackResourceSummaries>` + resource("ConnectionsFunction", "stack-connections", "AWS::Lambda::Function") +
 			resource("RefreshFunction", "stack-refresh", "AWS::Lambda::Function") + resource("RefreshFunctionSweep", "stack-sweep", "AWS::Scheduler::Schedule") +
 			resource("HeartbeatAlarm", "stack-heartbeat", "AWS::CloudWatch::Alarm") + `</StackResourceSummaries></ListStackResourcesResult></R>`, true
-	case action == "DescribeAlarms":
-		return `<R><DescribeAlarmsResult><MetricAlarms><member><AlarmName>stack-heartbeat</AlarmName><ActionsEnabled>true</ActionsEnabled><StateValue>OK</StateValue></member></MetricAlarms></DescribeAlarmsResult></R>`, true
+	case strings.HasSuffix(r.URL.Path, "/operation/DescribeAlarms"):
+		alarm := cbor.Map{"AlarmName": cbor.String("stack-heartbeat"), "ActionsEnabled": cbor.Bool(true), "StateValue": cbor.String("OK")}
+		return string(cbor.Encode(cbor.Map{"MetricAlarms": cbor.List{alarm}})), true
 	case r.URL.Path == "/schedules/stack-sweep":
 		return `{"State":"DISABLED","Target":{"Arn":"arn:aws:lambda:eu-central-1:123456789012:function:stack-refresh:live"}}`, true
 	}

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -61,7 +62,8 @@ func (p *permitted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	if text, ok := p.parts(r); ok {
+	if text, ok := p.parts(r, body); ok {
+		w.Header().Set("Smithy-Protocol", "rpc-v2-cbor") // CloudWatch alone asks for it
 		_, _ = io.WriteString(w, text)
 		return
 	}
@@ -90,11 +92,12 @@ func (p *permitted) allows(c template.Call) bool {
 
 // parts plays CloudFormation, CloudWatch, EventBridge Scheduler and the event source
 // mappings.
-func (p *permitted) parts(r *http.Request) (text string, ok bool) {
+func (p *permitted) parts(r *http.Request, body []byte) (text string, ok bool) {
 	member := func(logical, typ string) string {
 		return "<member><LogicalResourceId>" + logical + "</LogicalResourceId><PhysicalResourceId>stack-" + logical + "</PhysicalResourceId><ResourceType>" + typ + "</ResourceType></member>"
 	}
-	switch action := r.URL.Query().Get("Action"); {
+	form, _ := url.ParseQuery(string(body))
+	switch action := form.Get("Action"); {
 	case action == "DescribeStacks":
 		text = "<R><DescribeStacksResult><Stacks><member><StackStatus>CREATE_COMPLETE</StackStatus><Outputs>"
 		for name, value := range p.stack.Outputs {
@@ -107,8 +110,8 @@ func (p *permitted) parts(r *http.Request) (text string, ok bool) {
 			text += member(id, strings.Replace(fmt.Sprint(resource["Type"]), "Serverless", "Lambda", 1))
 		}
 		return "<R><ListStackResourcesResult><StackResourceSummaries>" + text + "</StackResourceSummaries></ListStackResourcesResult></R>", true
-	case action == "DescribeAlarms":
-		return "<R><DescribeAlarmsResult><MetricAlarms></MetricAlarms></DescribeAlarmsResult></R>", true
+	case strings.HasSuffix(r.URL.Path, "/operation/DescribeAlarms"):
+		return "\xa0", true // nothing, in CBOR
 	case strings.HasPrefix(r.URL.Path, "/schedules/"):
 		return `{"State":"ENABLED","Target":{"Arn":"arn:aws:lambda:eu-central-1:123456789012:function:stack-RefreshFunction:live"}}`, true
 	case strings.HasPrefix(r.URL.Path, "/2015-03-31/event-source-mappings/"):

@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/aws/smithy-go/encoding/cbor"
 )
 
 // Signer returns the access key ID that a request to AWS is signed with, and the
@@ -42,7 +45,7 @@ func (s *Stack) Calls(r *http.Request, body []byte, named func(string) string) (
 	case "lambda":
 		return s.functionCall(r, named)
 	case "cloudformation", "monitoring", "scheduler":
-		return partCalls(service, r)
+		return partCalls(service, r, body)
 	}
 	target := r.Header.Get("X-Amz-Target")
 	q := request{stack: s, named: named, operation: target[strings.LastIndex(target, ".")+1:]}
@@ -228,23 +231,30 @@ func (s *Stack) mapped(id string) []string {
 	return nil
 }
 
-// partCalls returns the calls of a GET request to CloudFormation, CloudWatch or
-// EventBridge Scheduler, which names what it is about in the URL. The ARN of a stack
-// ends in an identifier that its name does not have.
-func partCalls(service string, r *http.Request) ([]Call, error) {
-	q := r.URL.Query()
-	switch name, isSchedule := strings.CutPrefix(r.URL.Path, "/schedules/"); {
-	case r.Method != http.MethodGet:
-	case service == "scheduler" && isSchedule:
-		return []Call{{Action: "scheduler:GetSchedule", Resource: arn("scheduler", "schedule/default/"+name)}}, nil
-	case service == "cloudformation" && q.Get("StackName") != "":
-		return []Call{{Action: "cloudformation:" + q.Get("Action"), Resource: arn("cloudformation", "stack/"+q.Get("StackName")+"/0a1b")}}, nil
-	case service == "monitoring":
-		var list []Call
-		for i := 1; q.Has(fmt.Sprint("AlarmNames.member.", i)); i++ {
-			list = append(list, Call{Action: "cloudwatch:" + q.Get("Action"), Resource: arn("cloudwatch", "alarm:"+q.Get(fmt.Sprint("AlarmNames.member.", i)))})
+// partCalls returns the calls of a request to CloudFormation, CloudWatch or
+// EventBridge Scheduler: a form, CBOR, and a path. The ARN of a stack ends in an
+// identifier that its name does not have.
+func partCalls(service string, r *http.Request, body []byte) ([]Call, error) {
+	_, operation, _ := strings.Cut(r.URL.Path, "/operation/")
+	switch name, isSchedule := strings.CutPrefix(r.URL.Path, "/schedules/"); service {
+	case "scheduler":
+		if r.Method == http.MethodGet && isSchedule {
+			return []Call{{Action: "scheduler:GetSchedule", Resource: arn("scheduler", "schedule/default/"+name)}}, nil
 		}
-		if len(list) > 0 {
+	case "cloudformation":
+		form, err := url.ParseQuery(string(body))
+		if stack := form.Get("StackName"); err == nil && stack != "" {
+			return []Call{{Action: "cloudformation:" + form.Get("Action"), Resource: arn("cloudformation", "stack/"+stack+"/0a1b")}}, nil
+		}
+	case "monitoring":
+		var list []Call
+		value, _ := cbor.Decode(body)
+		in, _ := value.(cbor.Map)
+		names, _ := in["AlarmNames"].(cbor.List)
+		for _, name := range names {
+			list = append(list, Call{Action: "cloudwatch:" + operation, Resource: arn("cloudwatch", fmt.Sprint("alarm:", name))})
+		}
+		if len(list) > 0 && operation != "" {
 			return list, nil
 		}
 	}

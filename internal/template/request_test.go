@@ -23,7 +23,7 @@ func TestARequestIsTheCallsThatIAMDecidesOn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const dynamoDB, manager = "DynamoDB_20120810.", "secretsmanager."
+	const dynamoDB, manager, watch = "DynamoDB_20120810.", "secretsmanager.", "/service/GraniteServiceVersion20100801/operation/DescribeAlarms"
 	get := `"TableName":"real","Key":{"provider":{"S":"whatnot"},"connection_id":{"S":"acct_42"}}`
 	read := func(asked, selected string) []string {
 		return []string{"dynamodb:GetItem " + connectionsARN + " map[dynamodb:Attributes:[connection_id provider" + asked + "] dynamodb:LeadingKeys:[acct_42] dynamodb:Select:[" + selected + "]]"}
@@ -56,9 +56,11 @@ func TestARequestIsTheCallsThatIAMDecidesOn(t *testing.T) {
 		"a mapping":                {"lambda", "GET", "/2015-03-31/event-source-mappings/stack-ShardWorkers", ``, []string{"lambda:GetEventSourceMapping * map[lambda:FunctionArn:[" + arn("lambda", "function:stack-RefreshFunction:live") + "]]"}},
 		"a mapping of SAM's":       {"lambda", "GET", "/2015-03-31/event-source-mappings/stack-EventsFunctionWrites", ``, []string{"lambda:GetEventSourceMapping * map[lambda:FunctionArn:[" + arn("lambda", "function:stack-EventsFunction:live") + "]]"}},
 		"no mapping of ours":       {"lambda", "GET", "/2015-03-31/event-source-mappings/another", ``, []string{"lambda:GetEventSourceMapping * map[lambda:FunctionArn:[]]"}},
-		"a stack":                  {"cloudformation", "GET", "/?Action=DescribeStacks&StackName=stack", ``, []string{"cloudformation:DescribeStacks " + arn("cloudformation", "stack/stack/0a1b") + " map[]"}},
-		"alarms":                   {"monitoring", "GET", "/?Action=DescribeAlarms&AlarmNames.member.1=a&AlarmNames.member.2=b", ``, []string{"cloudwatch:DescribeAlarms " + arn("cloudwatch", "alarm:a") + " map[]", "cloudwatch:DescribeAlarms " + arn("cloudwatch", "alarm:b") + " map[]"}},
-		"alarms that it names not": {"monitoring", "GET", "/?Action=DescribeAlarms", ``, nil},
+		"a stack":                  {"cloudformation", "", "/", `Action=DescribeStacks&StackName=stack`, []string{"cloudformation:DescribeStacks " + arn("cloudformation", "stack/stack/0a1b") + " map[]"}},
+		"all stacks":               {"cloudformation", "", "/", `Action=DescribeStacks`, nil},
+		"alarms":                   {"monitoring", "", watch, "\xa1\x6aAlarmNames\x82\x61a\x61b", []string{"cloudwatch:DescribeAlarms " + arn("cloudwatch", "alarm:a") + " map[]", "cloudwatch:DescribeAlarms " + arn("cloudwatch", "alarm:b") + " map[]"}},
+		"alarms that it names not": {"monitoring", "", watch, "\xa0", nil},
+		"alarms in no CBOR":        {"monitoring", "", watch, `{"AlarmNames":["a"]}`, nil},
 		"a schedule":               {"scheduler", "GET", "/schedules/stack-x", ``, []string{"scheduler:GetSchedule " + arn("scheduler", "schedule/default/stack-x") + " map[]"}},
 		"a change of a schedule":   {"scheduler", "PUT", "/schedules/stack-x", ``, nil},
 		"a bus":                    {"events", "AWSEvents.DescribeEventBus", "/", `{"Name":"host"}`, []string{"events:DescribeEventBus " + busARN + " map[]"}},

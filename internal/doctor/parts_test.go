@@ -10,37 +10,38 @@ import (
 	"reflect"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/scheduler"
+	"github.com/aws/smithy-go/encoding/cbor"
 )
 
-// cloudWith returns Parts of an AWS that answers as answer says.
+// cloudWith returns Parts of an AWS that answers as answer says, with the form of a
+// request parsed.
 func cloudWith(t *testing.T, answer func(w http.ResponseWriter, r *http.Request)) Parts {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodGet {
-			t.Errorf("%s %s may change something", r.Method, r.URL.Path)
-		}
+		w.Header().Set("Smithy-Protocol", "rpc-v2-cbor") // CloudWatch alone asks for it
+		_ = r.ParseForm()
 		answer(w, r)
 	}))
 	t.Cleanup(server.Close)
-	return Parts{
-		Config: aws.Config{
-			Region: "eu-central-1", BaseEndpoint: &server.URL, HTTPClient: server.Client(),
-			Credentials: credentials.NewStaticCredentialsProvider("AKID", "secret", ""),
-		},
-		Now: func() time.Time { return noon },
+	c := aws.Config{
+		Region: "eu-central-1", BaseEndpoint: &server.URL, HTTPClient: server.Client(), RetryMaxAttempts: 1,
+		Credentials: credentials.NewStaticCredentialsProvider("AKID", "secret", ""),
 	}
+	return Parts{Stacks: cloudformation.NewFromConfig(c), Watch: cloudwatch.NewFromConfig(c), Schedules: scheduler.NewFromConfig(c)}
 }
 
 // scope fails t for a request that is not signed for a service.
 func scope(t *testing.T, r *http.Request, service string) {
 	t.Helper()
-	if want := "Credential=AKID/20261123/eu-central-1/" + service + "/aws4_request"; !strings.Contains(r.Header.Get("Authorization"), want) {
+	if want := "/eu-central-1/" + service + "/aws4_request"; !strings.Contains(r.Header.Get("Authorization"), want) {
 		t.Errorf("%s is signed as %s", r.URL, r.Header.Get("Authorization"))
 	}
 }
@@ -48,7 +49,7 @@ func scope(t *testing.T, r *http.Request, service string) {
 func TestAStackIsReadPageByPage(t *testing.T) {
 	p := cloudWith(t, func(w http.ResponseWriter, r *http.Request) {
 		scope(t, r, "cloudformation")
-		q := r.URL.Query()
+		q := r.PostForm
 		switch {
 		case q.Get("StackName") != "stack":
 			w.WriteHeader(http.StatusBadRequest)
@@ -74,17 +75,28 @@ func TestAStackIsReadPageByPage(t *testing.T) {
 	}
 }
 
+// texts is a list in CBOR.
+func texts(all ...string) cbor.List {
+	list := cbor.List{}
+	for _, s := range all {
+		list = append(list, cbor.String(s))
+	}
+	return list
+}
+
 func TestAlarmsAreToldFromOneAnother(t *testing.T) {
 	p := cloudWith(t, func(w http.ResponseWriter, r *http.Request) {
 		scope(t, r, "monitoring")
-		if q := r.URL.Query(); q.Get("Action") != "DescribeAlarms" || q.Get("AlarmNames.member.1") != "a" || q.Get("AlarmNames.member.3") != "c" || q.Get("MaxRecords") != "100" {
-			t.Errorf("asked %v", q)
+		body, _ := io.ReadAll(r.Body)
+		asked, _ := cbor.Decode(body)
+		if want := (cbor.Map{"AlarmNames": texts("a", "b", "c"), "MaxRecords": cbor.Uint(100)}); !strings.HasSuffix(r.URL.Path, "/operation/DescribeAlarms") || !reflect.DeepEqual(asked, want) {
+			t.Errorf("asked %s %v", r.URL.Path, asked)
 		}
-		_, _ = io.WriteString(w, `<DescribeAlarmsResponse xmlns="http://monitoring.amazonaws.com/doc/2010-08-01/"><DescribeAlarmsResult><MetricAlarms>
-			<member><AlarmName>a</AlarmName><ActionsEnabled>true</ActionsEnabled><StateValue>ALARM</StateValue><AlarmActions><member>arn:topic</member></AlarmActions></member>
-			<member><AlarmName>b</AlarmName><ActionsEnabled>false</ActionsEnabled><StateValue>OK</StateValue><AlarmActions><member>arn:topic</member></AlarmActions></member>
-			<member><AlarmName>c</AlarmName><ActionsEnabled>true</ActionsEnabled><StateValue>INSUFFICIENT_DATA</StateValue><AlarmActions/></member>
-			</MetricAlarms></DescribeAlarmsResult></DescribeAlarmsResponse>`)
+		_, _ = w.Write(cbor.Encode(cbor.Map{"MetricAlarms": cbor.List{
+			cbor.Map{"AlarmName": cbor.String("a"), "ActionsEnabled": cbor.Bool(true), "StateValue": cbor.String("ALARM"), "AlarmActions": texts("arn:topic")},
+			cbor.Map{"AlarmName": cbor.String("b"), "ActionsEnabled": cbor.Bool(false), "StateValue": cbor.String("OK"), "AlarmActions": texts("arn:topic")},
+			cbor.Map{"AlarmName": cbor.String("c"), "ActionsEnabled": cbor.Bool(true), "StateValue": cbor.String("INSUFFICIENT_DATA"), "AlarmActions": texts()},
+		}}))
 	})
 	got, err := p.Alarms(t.Context(), []string{"a", "b", "c"})
 	if want := []Alarm{{Name: "a", Tells: true, Ringing: true}, {Name: "b"}, {Name: "c"}}; err != nil || !reflect.DeepEqual(got, want) {
@@ -111,51 +123,45 @@ func TestAScheduleIsReadByItsName(t *testing.T) {
 }
 
 func TestWhatAWSRefusesIsNamedByItsCodeAlone(t *testing.T) {
+	refusal := func(code string) (xml, json, binary string) {
+		return `<ErrorResponse><Error><Code>` + code + `</Code><Message>CANARY</Message></Error></ErrorResponse>`,
+			`{"__type":"` + code + `","Message":"CANARY"}`, string(cbor.Encode(cbor.Map{"__type": cbor.String(code), "message": cbor.String("CANARY")}))
+	}
 	tests := []struct {
-		name, header, body string
-		status             int
-		want               string
+		name   string
+		code   string // "" for what no AWS writes
+		status int
+		want   string // "" for anything that does not repeat the answer
 	}{
-		{"denied, as Query services say it", "", `<ErrorResponse><Error><Code>AccessDenied</Code><Message>CANARY</Message></Error></ErrorResponse>`, 403, ErrDenied.Error()},
-		{"denied, as others say it", "AccessDeniedException", `{"Message":"CANARY"}`, 403, ErrDenied.Error()},
-		{"throttled", "", `<ErrorResponse><Error><Code>Throttling</Code><Message>CANARY</Message></Error></ErrorResponse>`, 400, "AWS answers Throttling"},
-		{"something in between", "", "CANARY", 502, "AWS answers HTTP 502"},
-		{"no XML", "", "CANARY", 200, "AWS answers what is no XML"},
+		{"denied, as Query services say it", "AccessDenied", 403, ErrDenied.Error()},
+		{"denied, as others say it", "AccessDeniedException", 403, ErrDenied.Error()},
+		{"throttled", "Throttling", 400, "AWS answers Throttling"},
+		{"something in between", "", 502, ""},
+		{"in between, and fine", "", 200, ""},
 	}
 	for _, tt := range tests {
-		p := cloudWith(t, func(w http.ResponseWriter, _ *http.Request) {
-			if tt.header != "" {
-				w.Header().Set("X-Amzn-Errortype", tt.header)
-			}
-			w.WriteHeader(tt.status)
-			_, _ = io.WriteString(w, tt.body)
-		})
-		if _, err := p.Alarms(t.Context(), []string{"a"}); err == nil || err.Error() != tt.want {
-			t.Errorf("%s: %v, want %s", tt.name, err, tt.want)
+		xml, json, binary := "CANARY", "CANARY", "CANARY"
+		if tt.code != "" {
+			xml, json, binary = refusal(tt.code)
 		}
-	}
-	p := cloudWith(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "CANARY") })
-	if _, err := p.Schedule(t.Context(), "s"); err == nil || err.Error() != "AWS answers what is no JSON" {
-		t.Errorf("no JSON: %v", err)
-	}
-	p.Config.Region = ""
-	if _, err := p.Schedule(t.Context(), "s"); err == nil || err.Error() != "no AWS region is set: set AWS_REGION" {
-		t.Errorf("no region: %v", err)
-	}
-	p.Config.Region = "eu-central-1"
-	p.Config.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return aws.Credentials{}, errors.New("none is set") })
-	if _, err := p.Schedule(t.Context(), "s"); err == nil || err.Error() != "no AWS credentials: none is set" {
-		t.Errorf("no credentials: %v", err)
-	}
-}
-
-func TestWhereServicesAre(t *testing.T) {
-	for region, want := range map[string]string{
-		"eu-central-1": "https://scheduler.eu-central-1.amazonaws.com",
-		"cn-north-1":   "https://scheduler.cn-north-1.amazonaws.com.cn",
-	} {
-		if got := (Parts{Config: aws.Config{Region: region}}).endpoint("scheduler"); got != want {
-			t.Errorf("%s: %s", region, got)
+		p := cloudWith(t, func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(tt.status)
+			switch {
+			case r.Form.Has("Action"):
+				_, _ = io.WriteString(w, xml)
+			case strings.HasPrefix(r.URL.Path, "/schedules/"):
+				_, _ = io.WriteString(w, json)
+			default:
+				_, _ = io.WriteString(w, binary)
+			}
+		})
+		_, stack := p.Stack(t.Context(), "s")
+		_, alarms := p.Alarms(t.Context(), []string{"a"})
+		_, schedule := p.Schedule(t.Context(), "s")
+		for of, err := range map[string]error{"stack": stack, "alarms": alarms, "schedule": schedule} {
+			if err == nil || tt.want != "" && err.Error() != tt.want || strings.Contains(err.Error(), "CANARY") {
+				t.Errorf("%s, %s: %v, want %s", tt.name, of, err, tt.want)
+			}
 		}
 	}
 }
