@@ -191,7 +191,7 @@ func TestWhereAConnectLinkLeadsIsFound(t *testing.T) {
 		{"a cookie without its prefix", cookie("__Host-", ""), leads + "the provider, but not with one cookie of its own"},
 		{"a cookie for scripts", cookie("; HttpOnly", ""), leads + "the provider, but the attributes of its cookie are changed"},
 		{"a cookie without TLS", cookie("; Secure", ""), leads + "the provider, but the attributes of its cookie are changed"},
-		{"a cookie for other sites", cookie("Lax", "None"), leads + "the provider, but the attributes of its cookie are changed"},
+		{"a cookie for other sites", cookie("SameSite=Lax", "SameSite=None"), leads + "the provider, but the attributes of its cookie are changed"},
 		{"a cookie for the whole domain", cookie("; Path=/", "; Path=/; Domain=example.com"), leads + "the provider, but the attributes of its cookie are changed"},
 		{"a cookie for a path", cookie("Path=/", "Path=/callback"), leads + "the provider, but the attributes of its cookie are changed"},
 		{"a cookie for ever", cookie("Max-Age=600", "Max-Age=86400"), leads + "the provider, but the attributes of its cookie are changed"},
