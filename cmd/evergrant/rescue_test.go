@@ -47,7 +47,9 @@ func TestRescueSaysWhatItCannotRead(t *testing.T) {
 	}{
 		{"no prefix", "", nil, exitUsage, "--rescue-secrets"},
 		{"nothing there", "hello\n{}\n", []string{"--rescue-secrets", "s/"}, exitFailure, "no line on standard input holds tokens"},
-		{"a line cut short", `{"rescue":"c2Vh","provider":"whisk"}`, []string{"--rescue-secrets", "s/"}, exitFailure, "cut or altered"},
+		{"a line cut short", `{"msg":"new tokens only here: give this line","provider":"wh`, []string{"--rescue-secrets", "s/"}, exitFailure, "line 1 of"},
+		{"a line cut at its start", "{}\n" + `,"rescue":"c2Vh"}`, []string{"--rescue-secrets", "s/"}, exitFailure, "line 2 of"},
+		{"a member missing", `{"rescue":"c2Vh","provider":"whisk"}`, []string{"--rescue-secrets", "s/"}, exitFailure, "cut or altered"},
 		{"not base64", `{"rescue":"?","provider":"whisk","connection_id":"a","fence":1}`, []string{"--rescue-secrets", "s/"}, exitFailure, "cut or altered"},
 		{"Secrets Manager refuses", `{"rescue":"c2Vh","provider":"whisk","connection_id":"a","fence":1}`, []string{"--rescue-secrets", "s/"}, exitFailure, "connection a at whisk"},
 	}
@@ -59,5 +61,58 @@ func TestRescueSaysWhatItCannotRead(t *testing.T) {
 				t.Errorf("exit %d: %s", code, &errs)
 			}
 		})
+	}
+}
+
+func TestRescueReadsEveryLogLineOfALine(t *testing.T) {
+	const (
+		a     = `{"msg":"new tokens only here","provider":"whisk","connection_id":"a","fence":1,"rescue":"c2Vh"}`
+		b     = `{"msg":"new tokens only here","provider":"whisk","connection_id":"b","grant":2,"rescue":"c2Vh"}`
+		other = `{"msg":"refresh","err":"{","provider":{"id":1}}`
+	)
+	tests := []struct {
+		name, in string
+		want     string // connection IDs
+		cut      bool
+	}{
+		{"one", a, "a", false},
+		{"a tab between them", a + "\t" + b, "ab", false},
+		{"a line break and a tab between them", a + "\n\t" + b + "\n", "ab", false},
+		{"nothing between them", a + b, "ab", false},
+		{"text around them", "INFO " + a + " and { then }\t" + b + " END", "ab", false},
+		{"other lines between them", other + "\t" + a + "\t" + other + "\t" + b, "ab", false},
+		{"one that is cut before a whole one", a[:len(a)-4] + "\t" + b, "b", true},
+		{"one that is cut before its tokens", a[:50] + "\t" + b, "b", true},
+		{"one that is cut after a whole one", a + "\t" + b[:len(b)-1], "a", true},
+		{"one without its start", a[1:] + "\t" + b, "b", true},
+		{"one that is quoted", `"{\"msg\":\"new tokens only here\",\"rescue\":\"c2Vh\"}"`, "", true},
+		{"one of another type", `{"rescue":1}`, "", true},
+		{"no object", "hello\t{}\t{", "", false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var got string
+			var cut bool
+			for text := range strings.SplitSeq(tt.in, "\n") {
+				found, whole := parseRescue(text)
+				for _, line := range found {
+					got += line.ConnectionID
+				}
+				cut = cut || !whole
+			}
+			if got != tt.want || cut != tt.cut {
+				t.Errorf("read %q, cut: %t", got, cut)
+			}
+		})
+	}
+}
+
+func TestRescuePutsBackWhatIsWholeBesideWhatIsCut(t *testing.T) {
+	c := newCloud(t, &cloud{created: true})
+	in := `{"msg":"new tokens only here","rescue":"c2V` + "\t" + `{"provider":"whisk","connection_id":"a","fence":1,"rescue":"c2Vh"}`
+	var out, errs bytes.Buffer
+	code := run(context.Background(), tool{In: strings.NewReader(in), Out: &out, Err: &errs, Getenv: func(string) string { return "" }}, []string{"rescue", "--rescue-secrets", "s/"})
+	if code != exitFailure || len(c.inputs) != 1 || !strings.Contains(errs.String(), "(put back: 1)") {
+		t.Errorf("exit %d, %d calls: %s", code, len(c.inputs), &errs)
 	}
 }
