@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -10,33 +11,39 @@ import (
 )
 
 func newReseal(t tool, g *global) *cobra.Command {
-	return &cobra.Command{
+	var wait time.Duration
+	cmd := &cobra.Command{
 		Use:   "reseal",
 		Short: "Seal every refresh token under the current sealing key, so that older keys can go",
 		Long: `Seal every refresh token under the current sealing key, so that older keys can go.
 
 It works beside refreshes and may be stopped and started again at any time. It goes through all connections until a
-whole pass has found none under another key. A refresh token that no key of the ring opens is left as it is, and the
+whole pass has found none under another key; where refreshes were under way then, which may put back what they have
+read, it waits until they must have ended, and looks again. A refresh token that no key of the ring opens is left as it is, and the
 log of the connections function names its connection: bring its key back, or have the person connect again.`,
-		Example: `  evergrant reseal --function my-stack-ConnectionsFunction`,
+		Example: `  evergrant reseal --function "$FUNCTION"`,
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			p, err := g.plane(cmd, t)
 			if err != nil {
 				return err
 			}
-			return g.reseal(cmd, t, p)
+			return g.reseal(cmd, t, p, wait)
 		},
 	}
+	cmd.Flags().DurationVar(&wait, "wait", 150*time.Second, "how long refreshes that are under way are waited for; no lease lasts longer than two minutes")
+	return cmd
 }
 
-// maxPasses bounds how often reseal begins again: what others change between
-// two passes is under the current key, unless their process knows an old ring.
-const maxPasses = 5
+// maxPasses bounds how often reseal begins again: what others seal between two
+// passes is under the current key, unless their process knows an old ring.
+const maxPasses = 10
 
-// reseal goes through all connections until none is under another key.
-func (g *global) reseal(cmd *cobra.Command, t tool, p plane) error {
-	var resealed int
+// reseal goes through all connections until none is under another key, and none
+// can be put back there: whoever claims a connection after a pass that found
+// none has read the new one.
+func (g *global) reseal(cmd *cobra.Command, t tool, p plane, wait time.Duration) error {
+	resealed, waited := 0, false
 	for range maxPasses {
 		done, err := pass(cmd, p)
 		if err != nil {
@@ -45,7 +52,14 @@ func (g *global) reseal(cmd *cobra.Command, t tool, p plane) error {
 		resealed += done.Resealed
 		switch {
 		case done.Changed > 0 || done.Resealed > 0:
-			continue // look again: a refresh that was under way may have put an old one back
+			waited = false
+			continue
+		case done.UnderWay > 0 && !waited:
+			if err := pauseFor(cmd.Context(), wait); err != nil {
+				return err
+			}
+			waited = true
+			continue
 		case done.Unreadable > 0:
 			return fmt.Errorf("%d refresh tokens cannot be opened with any key of the ring: the function's log names them; %d were sealed under %s", done.Unreadable, resealed, done.Key)
 		}
@@ -74,6 +88,7 @@ func pass(cmd *cobra.Command, p plane) (all connections.Reseal, err error) {
 		all.Current += out.Reseal.Current
 		all.Resealed += out.Reseal.Resealed
 		all.Changed += out.Reseal.Changed
+		all.UnderWay += out.Reseal.UnderWay
 		all.Unreadable += out.Reseal.Unreadable
 		if out.Cursor == "" {
 			return all, nil

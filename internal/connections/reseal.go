@@ -15,6 +15,7 @@ type Reseal struct {
 	Current    int    `json:"current"`    // were under it already
 	Resealed   int    `json:"resealed"`   // are now
 	Changed    int    `json:"changed"`    // were changed by somebody else meanwhile: another pass tells
+	UnderWay   int    `json:"under_way"`  // are those of a refresh under way, which may put back what it has read
 	Unreadable int    `json:"unreadable"` // cannot be opened with any key of the ring: the log names them
 }
 
@@ -46,6 +47,9 @@ func (h *Handler) reseal(ctx context.Context, req Request) (Response, error) {
 // resealOne seals the refresh token of c anew, if it is not under the current
 // key, and counts what became of it.
 func (h *Handler) resealOne(ctx context.Context, keys seal.Keys, c connection.Connection, done *Reseal) error {
+	if len(c.SealedRefreshToken) > 0 && c.Lease.Held(h.Now()) {
+		done.UnderWay++
+	}
 	switch {
 	case len(c.SealedRefreshToken) == 0:
 		return nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/evergrant/evergrant/internal/connection"
 	"github.com/evergrant/evergrant/internal/seal"
@@ -102,6 +103,38 @@ func TestSealingAnewDoesNotUndoARefresh(t *testing.T) {
 		}
 		if token, err := c.RefreshToken(f.secrets.keys); err != nil || token.Reveal() == "c4nary-refresh-0" {
 			t.Errorf("the refresh was undone: %v", err)
+		}
+	})
+}
+
+// A refresh that read the old seal writes it back when it fails: whoever is told
+// that all is sealed anew must be told of it.
+func TestARefreshUnderWayIsTold(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fixture) {
+		f.secrets.keys = ring(t, "older-k1")
+		k := f.connect(t, "shop", "whisk")
+		f.connect(t, "static", "whisk", func(c *connection.Connection) { c.SealedRefreshToken = nil })
+		c, err := f.store.Claim(t.Context(), connection.Claim{Key: k, LeaseID: "l", Now: time.Now(), Until: time.Now().Add(2 * time.Minute), StoredFence: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.secrets.keys = ring(t, "newer-k2", "older-k1")
+		for _, want := range []Reseal{{Resealed: 1, UnderWay: 1}, {Current: 1, UnderWay: 1}} {
+			want.Key = "newer-k2"
+			if resp, _ := f.do(t, `{"action":"reseal"}`); *resp.Reseal != want {
+				t.Errorf("%+v, want %+v", *resp.Reseal, want)
+			}
+		}
+		c.Fence++
+		c.Lease.ID = "l"
+		if err := f.store.Commit(t.Context(), c); err != nil { // with the seal that it has read
+			t.Fatal(err)
+		}
+		for _, want := range []Reseal{{Resealed: 1}, {Current: 1}} {
+			want.Key = "newer-k2"
+			if resp, _ := f.do(t, `{"action":"reseal"}`); *resp.Reseal != want {
+				t.Errorf("afterwards: %+v, want %+v", *resp.Reseal, want)
+			}
 		}
 	})
 }
