@@ -10,8 +10,15 @@ const forecastTime = 7 * 24 * time.Hour
 // What has only just been connected is not, so that a provider whose refresh
 // tokens live for days is not told of with every new grant.
 //
-// The change from false to true is what the host is told of, once: each write
-// of a connection is compared with the one before it.
+// See StartsExpiring for when it is told.
 func (c Connection) Expiring() bool {
 	return !c.RefreshExpiresAt.IsZero() && c.RefreshExpiresAt.Sub(c.Due.At) < forecastTime && c.RefreshedAt.After(c.ConnectedAt)
+}
+
+// StartsExpiring reports whether c is the first to be Expiring after old, what
+// was stored before it: this is told, once. A refresh that moves the end of the
+// refresh token on by more than a minute tells nothing, however near that end
+// is: the next one will move it again.
+func (c Connection) StartsExpiring(old Connection) bool {
+	return c.Expiring() && !old.Expiring() && c.RefreshExpiresAt.Sub(old.RefreshExpiresAt) <= time.Minute
 }

@@ -31,3 +31,29 @@ func TestAConnectionExpiresWhereItsNextRefreshMayComeTooLateToTell(t *testing.T)
 		})
 	}
 }
+
+// Told is the end that comes nearer, once; not one that each refresh moves on.
+func TestAnEndThatEveryRefreshMovesOnIsNotTold(t *testing.T) {
+	const day = 24 * time.Hour
+	connected := time.Date(2026, 1, 15, 12, 0, 0, 0, time.UTC)
+	after := func(refreshes int, ends time.Duration) Connection {
+		at := connected.Add(time.Duration(refreshes) * time.Hour)
+		return Connection{ConnectedAt: connected, RefreshedAt: at, Due: Due{At: at.Add(time.Hour)}, RefreshExpiresAt: connected.Add(ends)}
+	}
+	tests := []struct {
+		name     string
+		old, now Connection
+		want     bool
+	}{
+		{"five days, of which none are added", after(0, 5*day), after(1, 5*day), true},
+		{"told before", after(1, 5*day), after(2, 5*day), false},
+		{"five days from each refresh on", after(0, 5*day), after(1, 5*day+time.Hour), false},
+		{"the same end, a minute later by the provider's rounding", after(0, 5*day), after(1, 5*day+time.Minute), true},
+		{"put off into the last week, then refreshed with a new end", after(0, 8*day), after(30, 8*day+time.Hour), false},
+	}
+	for _, tt := range tests {
+		if got := tt.now.StartsExpiring(tt.old); got != tt.want {
+			t.Errorf("%s: StartsExpiring = %t", tt.name, got)
+		}
+	}
+}

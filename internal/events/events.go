@@ -139,7 +139,7 @@ func active(old, now connection.Connection) (told []Kind) {
 	case failing(now) && !failing(old):
 		told = append(told, Degraded)
 	}
-	if now.Expiring() && !old.Expiring() {
+	if now.StartsExpiring(old) {
 		told = append(told, Expiring)
 	}
 	return told

@@ -290,7 +290,7 @@ func (r *Renewer) commit(ctx context.Context, j job, c connection.Connection, to
 // forecast tells, once, that the refresh token of c ends within days, so that
 // the host can ask its user in time.
 func (r *Renewer) forecast(ctx context.Context, before, c connection.Connection) {
-	if c.Expiring() && !before.Expiring() {
+	if c.StartsExpiring(before) {
 		r.Log.WarnContext(ctx, "reauthorization expected", "provider", c.Provider, "connection_id", c.ConnectionID,
 			"refresh_expires_at", c.RefreshExpiresAt.UTC().Truncate(time.Second))
 	}
