@@ -406,7 +406,8 @@ func TestReadersLeaveAProviderAloneWhoseBreakerIsOpen(t *testing.T) {
 		{"a reader", `,"token_sha256":"` + sha("c4nary-access-0") + `"`, time.Minute, false, 0},
 		{"a reader who needs time", `,"min_ttl":86400`, time.Minute, false, 0},
 		{"a reader, later", `,"min_ttl":86400`, 0, false, 1},
-		{"a reader, and the breaker cannot be read", `,"min_ttl":86400`, time.Minute, true, 1},
+		{"a reader, and the breaker cannot be read", `,"min_ttl":86400`, -time.Minute, true, 0},
+		{"a person, and the breaker cannot be read", ``, time.Minute, true, 1},
 		{"a person", ``, time.Minute, false, 1},
 	}
 	for _, tt := range tests {

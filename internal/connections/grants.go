@@ -79,7 +79,7 @@ func (h *Handler) needed(c connection.Connection, req Request) bool {
 // pausing reports whether c waits after a failed refresh, or its provider after
 // those of others, so that a storm of readers does not ask a provider that has
 // asked for a pause. A bare refresh, which a person has asked for, goes through.
-// A breaker that cannot be read pauses nobody.
+// A breaker that cannot be read may be that of a provider that is held.
 func (h *Handler) pausing(ctx context.Context, c connection.Connection, req Request) bool {
 	if req.TokenSHA256 == "" && req.MinTTL == 0 {
 		return false
@@ -90,9 +90,9 @@ func (h *Handler) pausing(ctx context.Context, c connection.Connection, req Requ
 	}
 	breaker, err := h.Breakers.GetBreaker(ctx, c.Provider)
 	if err != nil {
-		h.Log.WarnContext(ctx, "breaker not read, taken for closed", "provider", c.Provider, "err", err)
+		h.Log.WarnContext(ctx, "breaker not read, taken for open", "provider", c.Provider, "err", err)
 	}
-	return err == nil && breaker.Open(now)
+	return err != nil || breaker.Open(now)
 }
 
 // await returns the connection once its tokens are no longer those of

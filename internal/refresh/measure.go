@@ -69,12 +69,13 @@ func (o outcome) counted() metrics.Outcome {
 }
 
 // measure adds how the provider fared to the metrics of the run. What was spared
-// while it is out of reach, or refuses our client, counts as failed.
+// while it is out of reach, or refuses our client, counts as failed; what a
+// person holds does not.
 func (l *lane) measure() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	failed := l.failedNow
-	down := !l.breaker.OpenUntil.IsZero() && l.breaker.Reason != connection.RateLimit
+	down := l.breaker.HeldSince.IsZero() && !l.breaker.OpenUntil.IsZero() && l.breaker.Reason != connection.RateLimit
 	if down && !l.late {
 		failed += max(l.due-l.refreshed-l.failedNow-l.skipped, 0)
 	}

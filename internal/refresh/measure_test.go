@@ -2,6 +2,7 @@ package refresh
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"maps"
 	"slices"
@@ -137,6 +138,19 @@ func TestTheShareOfAnOutageIsThatOfAllThatIsDue(t *testing.T) {
 				t.Errorf("%v", got)
 			}
 			<-time.After(time.Minute)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) { // nor is what a person holds
+		w := newWatch(t)
+		w.connectMany(t, 100)
+		misconfigured := connection.Breaker{OpenUntil: time.Now().Add(time.Minute), Reason: connection.Misconfiguration}
+		if err := errors.Join(w.store.SetBreaker(t.Context(), "acme", misconfigured), w.store.Hold(t.Context(), "acme", time.Now())); err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(time.Hour)
+		w.sweep(t)
+		if got := w.values(t); got["FailedPercent"] != 0 || got["Misconfigured"] != 0 {
+			t.Errorf("held: %v", got)
 		}
 	})
 	synctest.Test(t, func(t *testing.T) { // a rate limit is none
