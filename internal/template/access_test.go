@@ -76,6 +76,8 @@ var granted = map[string][]string{
 		"dynamodb:ListStreams on *",
 		"events:PutEvents on EventBus",
 		"events:PutEvents on arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:event-bus/${EventBus}",
+		"kms:Decrypt on KmsKeyArn",
+		"kms:DescribeKey on KmsKeyArn",
 		"logs:CreateLogStream on EventsLogs.Arn",
 		"logs:PutLogEvents on EventsLogs.Arn",
 		"secretsmanager:GetSecretValue on ConnectSecret",

@@ -115,8 +115,9 @@ func withKey(all map[string][]Call) map[string][]Call {
 	for _, id := range []string{"CallbackRole", "RefreshRole", "ConnectionsRole"} {
 		all[id] = slices.Concat(all[id], read, write)
 	}
-	all["ReaderPolicy"] = slices.Concat(all["ReaderPolicy"], read)
-	all["TenantReaderPolicy"] = slices.Concat(all["TenantReaderPolicy"], read)
+	for _, id := range []string{"EventsRole", "ReaderPolicy", "TenantReaderPolicy"} {
+		all[id] = slices.Concat(all[id], read)
+	}
 	all["HostPolicy"] = slices.Concat(all["HostPolicy"], secret)
 	return all
 }
