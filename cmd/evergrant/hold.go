@@ -21,7 +21,7 @@ No sweep refreshes then, and no reader's demand does. Tokens that are valid are 
 "evergrant refresh" refreshes the one connection that it names: that shows what the provider says. A sweep under way goes
 on until it ends, two minutes at most.`,
 		Example: `  evergrant hold whatnot
-  evergrant hold --all --function my-stack-ConnectionsFunction`,
+  evergrant hold --all --function "$FUNCTION"`,
 	})
 }
 
@@ -30,7 +30,7 @@ func newRelease(t tool, g *global) *cobra.Command {
 		Use:   "release PROVIDER",
 		Short: "Refresh again at a provider that was held",
 		Example: `  evergrant release whatnot
-  evergrant release --all --function my-stack-ConnectionsFunction`,
+  evergrant release --all --function "$FUNCTION"`,
 	})
 }
 

@@ -78,13 +78,14 @@ func newRoot(t tool) *cobra.Command {
 		Long: `Evergrant keeps OAuth grants evergreen: it connects accounts and keeps their access tokens fresh.
 
 Run it on this machine with "evergrant local". The other commands talk to that local mode, or, with --function,
-to a stack that is deployed in your AWS account; credentials and region come from the usual AWS settings.
+to a stack that is deployed in your AWS account; credentials and region come from the usual AWS settings. FUNCTION in the
+examples is what the stack's output ConnectionsFunctionName holds, such as my-stack-ConnectionsFunction-XXXX:live.
 
 Exit codes: 0 done, 1 it did not work, 2 the command line is wrong.`,
 		Example: `  evergrant local
   evergrant list
   evergrant show acct_42 whatnot --json
-  evergrant list --status reauthorization_required --function my-stack-ConnectionsFunction`,
+  evergrant list --status reauthorization_required --function "$FUNCTION"`,
 		Version:       version(),
 		SilenceErrors: true, SuggestionsMinimumDistance: 2,
 		SilenceUsage: true,
@@ -102,7 +103,7 @@ Exit codes: 0 done, 1 it did not work, 2 the command line is wrong.`,
 	root.SetHelpCommand(newHelp(root))
 	flags := root.PersistentFlags()
 	flags.StringVar(&g.url, "url", "http://localhost:8788", "`address` of local mode")
-	flags.StringVar(&g.function, "function", "", "`name` or ARN of a deployed connections function, in place of local mode\n(default: the environment variable EVERGRANT_FUNCTION)")
+	flags.StringVar(&g.function, "function", "", "a deployed stack, in place of local mode: the `name` in its output\nConnectionsFunctionName, such as my-stack-ConnectionsFunction-XXXX:live, or an ARN\n(default: the environment variable EVERGRANT_FUNCTION)")
 	flags.BoolVar(&g.json, "json", false, "print JSON: what the control plane answers")
 	root.AddCommand(newLocal(t), newLink(t, g), newList(t, g), newShow(t, g), newRefresh(t, g), newDisconnect(t, g), newProviders(t, g), newRescue(t, g), newReseal(t, g), newHold(t, g), newRelease(t, g), newVerify(t, g), newDoctor(t, g))
 	return root

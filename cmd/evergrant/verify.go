@@ -34,7 +34,7 @@ For a table that came from a backup: its refresh tokens may have been used since
 grant when an old one comes back. The first connection that is refused ends the check, and the provider stays held. That
 connection loses nothing by it but what was lost already.`,
 		Example: `  evergrant verify whatnot
-  evergrant verify whatnot --count 20 --every 1m --release --function my-stack-ConnectionsFunction`,
+  evergrant verify whatnot --count 20 --every 1m --release --function "$FUNCTION"`,
 		Args: exactly("PROVIDER"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			v.provider = args[0]
