@@ -200,6 +200,7 @@ var mutations = []struct {
 	{"a parameter is described, constrained, grouped and used", "    AllowedPattern: ^$|^s3://[a-z0-9.-]{3,63}/.+$\n", ""},
 	{"the alarms are those of the list", "  HeartbeatAlarm:\n", "  Heartbeat:\n"},
 	{"the alarms are those of the list", "  NeedsPersonAlarm:\n    Type: AWS::CloudWatch::Alarm\n    Condition: Alarms\n", "  NeedsPersonAlarm:\n    Type: AWS::CloudWatch::Alarm\n    Condition: FanOut\n"},
+	{"the alarms are those of the list", "  EventsAgeAlarm:\n", "  EventsAge:\n"},
 	{"the alarms are those of the list", "Threshold: 600,", "Threshold: 6000,"},
 	{"the alarms are those of the list", "Threshold: 1, TreatMissingData: breaching", "Threshold: 1, TreatMissingData: notBreaching"},
 	{"the alarms are those of the list", "Threshold: 85500,", "Threshold: 90500,"},

@@ -94,7 +94,7 @@ func optional(doc map[string]any, p *problems) {
 		{option["a key"], []string{"TableKeyPolicy", "SecretKeyPolicy"}},
 		{option["a dashboard"], []string{"Overview"}},
 		{option["traces"], []string{"TracingPolicy"}},
-		{option["an event bus"], []string{"EventsFunction", "EventsRole", "EventsLogs", "EventsDeadLetters", "EventsErrorsAlarm", "EventsDurationAlarm"}},
+		{option["an event bus"], []string{"EventsFunction", "EventsRole", "EventsLogs", "EventsDeadLetters", "EventsErrorsAlarm", "EventsDurationAlarm", "EventsAgeAlarm"}},
 	} {
 		without, err := render(doc, nil)
 		with, err2 := render(doc, tt.parameters)

@@ -26,6 +26,7 @@ var expected = map[string]string{
 	"RefreshDurationAlarm":     "p99 Duration of RefreshFunction > 85500, 2 of 3 times 300 s",
 	"ConnectionsDurationAlarm": "p99 Duration of ConnectionsFunction > 48000, 2 of 3 times 300 s",
 	"EventsDurationAlarm":      "p99 Duration of EventsFunction > 24000, 2 of 3 times 300 s",
+	"EventsAgeAlarm":           "Maximum IteratorAge of EventsFunction > 600000, 3 of 5 times 60 s",
 
 	"ThrottlesAlarm": "SUM([FILL(authorize, 0), FILL(callback, 0), FILL(refresh, 0), FILL(connections, 0), FILL(events, 0)]) > 0, once in 300 s; " +
 		"Sum Throttles of AuthorizeFunction, CallbackFunction, ConnectionsFunction, EventsFunction, RefreshFunction",
