@@ -190,6 +190,8 @@ func TestEachProblemOfADeploymentIsFoundAndHasItsFix(t *testing.T) {
 		{"an unknown endpoint", client(`"endpoints":{"token_uri":"https://x.example/t"}`), []string{"problem whiplash/secret: stack/providers/whiplash: endpoints.token_uri is not known"}},
 		{"a misspelt member", client(`"enviroment":"sandbox"`), []string{`problem whiplash/secret: stack/providers/whiplash: member "enviroment" is not known: write "environment"`}},
 		{"unknown members", client(`"note":"x","` + clientSecretName + `":""`), []string{"warning whiplash/secret: members that mean nothing here: one whose name is no word, note | Remove them"}},
+		{"a placeholder for the ID", secret("stack/providers/whiplash", `{"client_id":"…","client_secret":"`+extraSecret+`"}`), []string{`warning whiplash/secret: client_id has a "…" in it`, "ok whiplash/authorization_url"}},
+		{"a placeholder for the secret", secret("stack/providers/whiplash", `{"client_id":"our-client","client_secret":"…"}`), []string{`warning whiplash/secret: client_secret has a "…" in it`}},
 		{"a space at the end", secret("stack/providers/whiplash", `{"client_id":"our-client","client_secret":"`+extraSecret+` "}`), []string{"warning whiplash/secret: client_secret begins or ends with a space"}},
 		{"former clients", client(`"former":[{"client_id":"older-client","client_secret":"` + extraSecret + `"},{"client_id":"test-client","client_secret":"` + extraSecret + `","environment":"sandbox"}]`),
 			[]string{"ok whiplash/former: older-client in production, test-client in sandbox: their connections are refreshed until the people"}},

@@ -112,6 +112,12 @@ func (c clients) secret(client oauth.Client, document []byte) Finding {
 	if unknown := oauth.UnknownMembers(document); len(unknown) > 0 {
 		return warning(check, fmt.Sprintf("members that mean nothing here: %s", strings.Join(plain(unknown), ", ")), "Remove them, or put them into extra.")
 	}
+	if strings.Contains(client.ID, "…") {
+		return warning(check, `client_id has a "…" in it, as a placeholder has`, c.mend)
+	}
+	if strings.Contains(client.Secret.Reveal(), "…") {
+		return warning(check, `client_secret has a "…" in it, as a placeholder has`, c.mend)
+	}
 	if s := client.Secret.Reveal(); s != strings.TrimSpace(s) {
 		return warning(check, "client_secret begins or ends with a space", c.mend)
 	}

@@ -68,11 +68,27 @@ func (c *credentials) check() error {
 			problems = append(problems, fmt.Errorf("%s: there is no provider %q: use %s", c.source, id, providerIDs()))
 			continue
 		}
-		if _, err := oauth.ParseClient(p, byProvider[id], c.allowPrivate); err != nil {
+		client, err := oauth.ParseClient(p, byProvider[id], c.allowPrivate)
+		if err == nil {
+			err = filledIn(client)
+		}
+		if err != nil {
 			problems = append(problems, fmt.Errorf("%s: %s: %w", c.source, id, err))
 		}
 	}
 	return errors.Join(problems...)
+}
+
+// filledIn returns an error where a credential is still the "…" that stands
+// for it in messages and documentation.
+func filledIn(client oauth.Client) error {
+	switch {
+	case strings.Contains(client.ID, "…"):
+		return errors.New(`client_id has a "…" in it: put the provider's value in its place`)
+	case strings.Contains(client.Secret.Reveal(), "…"):
+		return errors.New(`client_secret has a "…" in it: put the provider's value in its place`)
+	}
+	return nil
 }
 
 // Client returns the client credentials for a provider.
