@@ -94,7 +94,7 @@ var duties = map[string]struct {
 	}},
 	"ConnectionsFunction": {controlling, []string{
 		"issue: active", "get: active", "list: 1", "list by status: 1", "refresh: active", "hold: done",
-		"a reader's refresh while held: provider_unavailable", "release: done", "DynamoDB away: active, spilled, 0 left", "after a lease: active",
+		"a reader's refresh while held: provider_unavailable", "release: done", "a reader's refresh: active", "DynamoDB away: active, spilled, 0 left", "after a lease: active",
 	}},
 	"EventsFunction": {telling, []string{
 		`connected: told, ["acct_42 Connection Connected"]`, `reauthorization: told, with a link, ["acct_42 Reauthorization Required"]`,
@@ -285,7 +285,8 @@ func controlling(d *deployment) (lines []string) {
 	one := `,"connection_id":"` + connectionID + `"`
 	lines = append(lines, "issue: "+ask("issue", one), "get: "+ask("get", one), "list: "+ask("list", one),
 		"list by status: "+ask("list", `,"status":"active"`), "refresh: "+ask("refresh", one), "hold: "+ask("hold", ""),
-		"a reader's refresh while held: "+ask("refresh", one+`,"min_ttl":86400`), "release: "+ask("release", ""))
+		"a reader's refresh while held: "+ask("refresh", one+`,"min_ttl":86400`), "release: "+ask("release", ""),
+		"a reader's refresh: "+ask("refresh", one+`,"min_ttl":86400`))
 	line, _ := d.away("ConnectionsFunction", 0, func() string { return ask("issue", `,"connection_id":"another"`) })
 	lines = append(lines, "DynamoDB away: "+line)
 	if d.item(connectionID, "whcc") != nil { // whoever had the lease may have spilled
