@@ -244,7 +244,7 @@ func (r *Renewer) send(ctx context.Context, j job, request func(context.Context,
 	once := func() (oauth.TokenSet, error) {
 		return oauth.WithCredentials(ctx, r.Secrets, j.client, func(c oauth.Client) (oauth.TokenSet, error) {
 			if j.deadline.Sub(r.Now()) < latest {
-				return oauth.TokenSet{}, fmt.Errorf("%w: %w", ErrNoTime, &oauth.Error{NotSent: true})
+				return oauth.TokenSet{}, fmt.Errorf("%w: %w", ErrNoTime, &oauth.Error{NotSent: true, Reason: "too little time was left to hear an answer"})
 			}
 			return request(ctx, c)
 		})

@@ -65,6 +65,9 @@ func TestVerdictOnASpill(t *testing.T) {
 	updated := func(at time.Time) func(*connection.Connection) {
 		return func(c *connection.Connection) { c.UpdatedAt = at }
 	}
+	stored := func(at time.Time) func(*connection.Connection) {
+		return func(c *connection.Connection) { c.RefreshedAt = at }
+	}
 	refreshed, granted := connection.SpillKey{Fence: 7}, connection.SpillKey{Grant: issued.UnixNano()}
 	tests := []struct {
 		name string
@@ -82,7 +85,13 @@ func TestVerdictOnASpill(t *testing.T) {
 		{"refreshed, and stored", refreshed, row(connection.Active, 7, 7), drop},
 		{"refreshed, and something newer stored", refreshed, row(connection.Active, 9, 8), drop},
 		{"refreshed, and disconnected", refreshed, row(connection.Disconnected, 8, 5), drop},
-		{"refreshed, of a fence that is to come", refreshed, row(connection.Active, 6, 5), foreign},
+		{"refreshed, ahead of a table from a backup", refreshed, row(connection.Active, 6, 5), restore},
+		{"refreshed, ahead of a table from a backup, where it is due", refreshed, row(connection.Active, 6, 5, due(-time.Minute), lease(-time.Minute)), restore},
+		{"refreshed, ahead, and marked meanwhile", refreshed, row(connection.ReauthorizationRequired, 6, 5), restore},
+		{"refreshed, ahead, and a refresh is under way", refreshed, row(connection.Active, 6, 5, lease(time.Minute)), wait},
+		{"refreshed, ahead, and no newer than what is stored", refreshed, row(connection.Active, 6, 5, stored(issued)), foreign},
+		{"refreshed, ahead, and connected since", refreshed, row(connection.Active, 6, 5, connected(second.Add(time.Second))), foreign},
+		{"refreshed, ahead, and disconnected since", refreshed, row(connection.Disconnected, 6, 5, updated(second)), foreign},
 		{"refreshed, of nobody", refreshed, connection.Connection{}, foreign},
 		{"new", granted, connection.Connection{}, restore},
 		{"new, over an older one", granted, row(connection.Active, 7, 7, due(time.Hour)), restore},
@@ -125,6 +134,61 @@ func TestASpilledGrantComesBack(t *testing.T) {
 		<-time.After(3 * time.Hour)
 		f.renew(t, Refreshed)
 	})
+}
+
+// A table from a backup has older tokens than the spill, and smaller fences. The
+// spill is stored before anything is sent; one that is older than the table is
+// not, also when fences have come as far as it again.
+func TestASpillAheadOfATableFromABackupComesBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		kept, _ := f.withSpill()
+		f.connect(t, f.key)
+		<-time.After(time.Hour)
+		spilled := func(n int, fence int64) {
+			tokens := rotated(n)
+			tokens.IssuedAt = tokens.IssuedAt.Add(time.Duration(n) * 5 * time.Minute)
+			f.spillTokens(t, kept, fence, tokens)
+		}
+		spilled(5, 7)
+		spilled(3, 9) // older, of yet another backup
+		<-time.After(time.Hour)
+		for range 2 {
+			_ = f.rescuer(kept).Rescue(t.Context()) // which complains of the older one
+		}
+		if f.held(t, f.key) != "c4nary-refresh-5" || kept.Len() != 1 || len(f.endpoint.sent) != 0 {
+			t.Fatalf("the row holds %s, %d spills, %d requests", f.held(t, f.key), kept.Len(), len(f.endpoint.sent))
+		}
+		f.interrupt(t, 9) // beyond the fence of the older one
+		if _, err := f.Renew(t.Context(), f.key, f.get(t, f.key).StoredFence); err != nil {
+			t.Fatal(err)
+		}
+		if len(f.endpoint.sent) != 1 || f.endpoint.sent[0].Reveal() != "c4nary-refresh-5" {
+			t.Fatalf("%d requests: an older spill was taken for the newest", len(f.endpoint.sent))
+		}
+
+		stored := f.get(t, f.key).StoredFence
+		f.interrupt(t, 3)
+		f.spillTokens(t, kept, stored+1, rotated(9)) // the live pair
+		older := rotated(2)
+		older.IssuedAt = older.IssuedAt.Add(-24 * time.Hour)
+		f.spillTokens(t, kept, stored+2, older)
+		if _, err := f.Renew(t.Context(), f.key, stored); err != nil || f.held(t, f.key) != "c4nary-refresh-9" || len(f.endpoint.sent) != 1 {
+			t.Errorf("the row holds %s after %d requests, %v: an older spill hid the live one", f.held(t, f.key), len(f.endpoint.sent), err)
+		}
+	})
+}
+
+// interrupt claims the connection n times, and is cut off each time.
+func (f *fixture) interrupt(t *testing.T, n int) {
+	t.Helper()
+	for range n {
+		c := f.get(t, f.key)
+		if _, err := f.store.Claim(t.Context(), connection.Claim{Key: f.key, LeaseID: "l", Now: time.Now(), Until: time.Now().Add(time.Minute), StoredFence: c.StoredFence}); err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(2 * time.Minute)
+	}
 }
 
 // Of several spills of one connection the newest counts, in whatever order they

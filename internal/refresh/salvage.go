@@ -25,7 +25,7 @@ const (
 	wait    verdict = iota // a claim finds it, or may be about to
 	restore                // it is the newest that there is
 	drop                   // nobody wants it
-	foreign                // it cannot be of this table
+	foreign                // it may be of another table, or older than what is stored
 )
 
 // verdict judges s at now.
@@ -38,8 +38,10 @@ func (s salvage) verdict(now time.Time) verdict {
 	}
 	claimed := s.row.Lease.ID != "" && !s.row.Due.At.IsZero() && !s.row.Due.At.After(now) // by the next sweep, which looks for it
 	switch {
-	case s.Fence > s.row.Fence:
+	case s.Fence > s.row.Fence && (s.row.Fence == 0 || s.newer() || !s.fresher()):
 		return foreign
+	case s.Fence > s.row.Fence && !s.row.Lease.Held(now):
+		return restore // the table came from a backup
 	case s.row.Status == connection.Disconnected || s.Fence <= s.row.StoredFence:
 		return drop
 	case s.row.Lease.Held(now), s.row.Status == connection.Active && claimed:
@@ -51,6 +53,9 @@ func (s salvage) verdict(now time.Time) verdict {
 // newer reports whether somebody has connected again or disconnected since.
 func (s salvage) newer() bool { return s.row.ReplacedSince(s.grant.Tokens.IssuedAt) }
 
+// fresher reports whether s was given after the tokens of the row.
+func (s salvage) fresher() bool { return s.grant.Tokens.IssuedAt.After(s.row.RefreshedAt) }
+
 // otherAccount reports whether s is a new grant of another account than the
 // connection's.
 func (s salvage) otherAccount() bool {
@@ -61,6 +66,9 @@ func (s salvage) otherAccount() bool {
 func (s salvage) connection(shards int) (connection.Connection, error) {
 	if s.Grant == 0 {
 		c := s.row
+		if s.grant.ClientID != "" { // in a backup the row may be of a client before
+			c.ClientID, c.Environment = s.grant.ClientID, s.grant.Environment
+		}
 		err := c.Accept(s.client, s.grant.Tokens, s.keys, shards)
 		return c, err
 	}

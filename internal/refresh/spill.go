@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/evergrant/evergrant/internal/connection"
 	"github.com/evergrant/evergrant/internal/oauth"
@@ -26,6 +27,9 @@ func (r *Renewer) keeper() spill.Keeper {
 	return spill.Keeper{Store: r.Spill, Random: r.Random, Log: r.Log}
 }
 
+// clockSkew is how far the clocks of two workers may be apart.
+const clockSkew = time.Minute
+
 // recover looks for tokens that an earlier attempt may have spilled, and stores
 // them. Where it cannot look, or cannot open what is there, nothing may be sent
 // and nobody marked: the lease runs out, and the next run looks again.
@@ -33,26 +37,48 @@ func (r *Renewer) recover(ctx context.Context, j job, c connection.Connection) (
 	if r.Spill == nil {
 		return ending{}, false
 	}
-	sealed, fence, err := r.Spill.Find(ctx, c.Key, c.StoredFence, c.Fence)
-	if err != nil {
-		return ending{outcome: outcomeFailed, err: fmt.Errorf("look for a spill: %w", err)}, true
-	}
-	if sealed == nil {
+	at, g, err := r.spilled(ctx, j, c)
+	switch {
+	case errors.Is(err, errUnusable):
+		return ending{outcome: outcomeUnusable, err: err}, true
+	case err != nil:
+		return ending{outcome: outcomeFailed, err: err}, true
+	case at.Fence == 0:
 		return ending{}, false
-	}
-	at := connection.SpillKey{Key: c.Key, Fence: fence}
-	g, err := spill.Open(j.keys, at, sealed)
-	if err != nil {
-		return ending{outcome: outcomeUnusable, err: fmt.Errorf("%w: %w: spill of fence %d: %w", errUnusable, oauth.ErrNotConfigured, fence, err)}, true
 	}
 	if e = r.commit(ctx, j, c, g.Tokens); e.outcome != outcomeRefreshed {
 		return e, true
 	}
-	for err == nil && sealed != nil { // a recovery that was cut off has spilled again
+	for more := true; more; { // a recovery that was cut off has spilled again
 		r.keeper().Forget(ctx, at)
+		var sealed []byte
 		sealed, at.Fence, err = r.Spill.Find(ctx, c.Key, c.StoredFence, at.Fence)
+		more = err == nil && sealed != nil
 	}
 	return ending{outcome: outcomeRecovered}, true
+}
+
+// spilled returns the newest spill that an earlier attempt at c may have left,
+// and its key, whose fence is 0 where there is none. One that is older than what
+// is stored is passed over: it is of a time before the table came from a backup,
+// and fences began anew.
+func (r *Renewer) spilled(ctx context.Context, j job, c connection.Connection) (at connection.SpillKey, g spill.Grant, err error) {
+	for before := c.Fence; ; before = at.Fence {
+		sealed, fence, err := r.Spill.Find(ctx, c.Key, c.StoredFence, before)
+		at = connection.SpillKey{Key: c.Key, Fence: fence}
+		if err != nil {
+			return at, g, fmt.Errorf("look for a spill: %w", err)
+		}
+		if sealed == nil {
+			return connection.SpillKey{}, g, nil
+		}
+		if g, err = spill.Open(j.keys, at, sealed); err != nil {
+			return at, g, fmt.Errorf("%w: %w: spill of fence %d: %w", errUnusable, oauth.ErrNotConfigured, fence, err)
+		}
+		if !g.Tokens.IssuedAt.Before(c.RefreshedAt.Add(-clockSkew)) {
+			return at, g, nil
+		}
+	}
 }
 
 // What a refused commit means. Both are connection.ErrConflict.
