@@ -12,6 +12,7 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -54,14 +55,22 @@ func prints(t *testing.T, v any) map[string]string {
 	return out
 }
 
+// encoded are the forms of each secret that was searched for.
+var encoded sync.Map
+
 // encodings returns the forms in which a secret could hide in a text.
 func encodings(secret string) []string {
+	if forms, ok := encoded.Load(secret); ok {
+		return forms.([]string)
+	}
 	quoted := strconv.Quote(secret)
-	return []string{
+	forms := []string{
 		secret, secret[:8], quoted[1 : len(quoted)-1], url.QueryEscape(secret), url.PathEscape(secret),
 		hex.EncodeToString([]byte(secret)), strings.ToUpper(hex.EncodeToString([]byte(secret))), fmt.Sprintf("% x", secret),
 		base64.StdEncoding.EncodeToString([]byte(secret))[:12], strings.Trim(fmt.Sprintf("%d", []byte(secret)), "[]"),
 	}
+	encoded.Store(secret, forms)
+	return forms
 }
 
 func mustNotShow(t *testing.T, how, text string, secrets ...string) {

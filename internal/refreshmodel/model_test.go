@@ -73,6 +73,9 @@ func TestTheProtocolLosesNoGrant(t *testing.T) {
 // sweep, harm nothing: what they bring is never older than what is stored.
 func TestWhatComesLateOverwritesNothing(t *testing.T) {
 	requireTools(t)
+	if attempts(t) == 1 {
+		t.Skip("with MODEL_ATTEMPTS=2, as `make model` says")
+	}
 	t.Parallel()
 	r := verify(t, "-O2", 1, append(slices.Clone(protocol), "SEARCH"))
 	t.Logf("states: %.0f; longest run: %d steps; errors: %d", r.states, r.depth, r.errors)

@@ -1,7 +1,6 @@
-//go:build !race
+//go:build proof
 
-// Two hundred templates are read one after the other: the race detector finds
-// nothing there, and takes a minute for it. `make check` plays them without.
+// For make check: two hundred templates are read one after the other.
 
 package template
 
