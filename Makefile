@@ -113,15 +113,18 @@ space := $(subst ,, )
 # A program under the race detector sleeps for a second as it ends, unless told not to.
 RACE := GORACE=atexit_sleep_ms=0 go test -race
 
-.PHONY: test
+.PHONY: test test-race test-plain
 test: ## Run all tests, in random order, with the race detector where it can find something
 	@test -n "$$DYNAMODB_ENDPOINT" || command -v dynoxide >/dev/null || command -v dynalite >/dev/null || \
 		echo 'No DynamoDB emulator: what needs one is skipped. `make tools` installs it.'
 	@test -x $(VENV)/bin/python3 || echo 'No Secrets Manager fake: the built functions are not run. `make tools` installs it.'
 	@test -e $(STAMPS)/recipes || echo 'No libraries of the recipes: the programs of README.md are not run. `make tools` installs them.'
 	@test -n "$$CHROMIUM" || command -v chromium >/dev/null || echo 'No Chromium: the pages are not opened in a browser. Install the package chromium.'
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line test-race test-plain
+test-race:
 	$(RACE) -shuffle=on $$(go list ./... | grep -vE '/internal/($(subst $(space),|,$(PLAIN)))$$')
-	go test -p 3 -shuffle=on $(PLAIN:%=./internal/%)
+test-plain:
+	go test -shuffle=on $(PLAIN:%=./internal/%)
 
 # Each test searches its own log; here what go test prints of all of them is read,
 # too, and the searches are counted, so that none has stopped unseen.
