@@ -30,7 +30,7 @@ func (c *Connection) Accept(client oauth.Client, tokens oauth.TokenSet, keys sea
 		if err != nil {
 			return fmt.Errorf("seal refresh token: %w", err)
 		}
-		c.SealedRefreshToken, c.RefreshExpiresAt = sealed, tokens.RefreshExpiresAt
+		c.SealedRefreshToken, c.RefreshExpiresAt = sealed, endOf(c.RefreshExpiresAt, tokens.RefreshExpiresAt)
 	}
 	c.AccessToken, c.TokenType, c.ExpiresAt = tokens.AccessToken, tokens.TokenType, tokens.ExpiresAt
 	if tokens.Scopes != nil {

@@ -115,6 +115,27 @@ func TestAcceptTakesWhatTheAnswerBrings(t *testing.T) {
 	}
 }
 
+// A provider that counts the seconds which are left says the same end a little
+// earlier or later each time.
+func TestAnEndThatIsSaidAgainStaysAsItWas(t *testing.T) {
+	first := granted()
+	end := first.RefreshExpiresAt
+	for moved, want := range map[time.Duration]time.Time{
+		time.Minute: end, -time.Minute: end, 0: end,
+		61 * time.Second: end.Add(61 * time.Second), -61 * time.Second: end.Add(-61 * time.Second),
+	} {
+		c, err := New(shop, client, first, sealKeys(t), 4)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again := first
+		again.RefreshExpiresAt = end.Add(moved)
+		if err := c.Accept(client, again, sealKeys(t), 4); err != nil || !c.RefreshExpiresAt.Equal(want) {
+			t.Errorf("an end that is said %v later became %v later: %v", moved, c.RefreshExpiresAt.Sub(end), err)
+		}
+	}
+}
+
 func TestOnlyWhatCanBeRenewedIsDue(t *testing.T) {
 	lazy := client
 	lazy.Lazy = true

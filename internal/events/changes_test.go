@@ -211,6 +211,30 @@ func TestChanges(t *testing.T) {
 	}
 }
 
+// Failures move the next refresh over the week before the end and back.
+func TestThatAGrantEndsHasOneID(t *testing.T) {
+	end := noon.Add(8 * day)
+	near := ending(refreshed(claimed(connected())), end)
+	near.Due.At = end.Add(-6 * day)
+	id := newEvent(Expiring, near).ID
+	if id != "9a2208fb6c38061096a22b00ada17edc" { // pinned: a host may have stored it before an upgrade
+		t.Errorf("ID = %s", id)
+	}
+	away := failed(claimed(near), 1)
+	again := failed(claimed(away), 2)
+	again.Due.At = near.Due.At
+	told := Changes(away, again)
+	if len(Changes(near, away)) != 0 || len(told) != 1 || told[0].ID != id {
+		t.Errorf("told again: %+v, want the ID %s", told, id)
+	}
+	if got := newEvent(Expiring, ending(near, end.Add(time.Hour))).ID; got == id {
+		t.Error("a later end has the same ID")
+	}
+	if got := newEvent(Expiring, ending(granted(near, "ticket#2"), end)).ID; got == id {
+		t.Error("a new grant has the same ID")
+	}
+}
+
 // An event keeps its ID when its record is delivered again, and no other has it.
 func TestTheIDIsThatOfTheChange(t *testing.T) {
 	lease := claimed(connected())

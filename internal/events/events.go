@@ -167,10 +167,15 @@ func newEvent(k Kind, c connection.Connection) Event {
 
 // identify returns the ID of an event: of connection, kind and fence, which a
 // redelivery has too; and of the time, since a table that was restored from a
-// backup counts its fences again.
+// backup counts its fences again. That a refresh token ends is said once of each
+// end and grant, however often the next refresh is put off and brought forward.
 func identify(k Kind, c connection.Connection) string {
+	number, at := c.Fence, c.UpdatedAt
+	if k == Expiring {
+		number, at = c.ConnectedAt.Unix(), c.RefreshExpiresAt
+	}
 	sum := sha256.Sum256([]byte(strings.Join([]string{
-		c.ConnectionID, c.Provider, string(k), strconv.FormatInt(c.Fence, 10), strconv.FormatInt(c.UpdatedAt.Unix(), 10),
+		c.ConnectionID, c.Provider, string(k), strconv.FormatInt(number, 10), strconv.FormatInt(at.Unix(), 10),
 	}, "\x00")))
 	return hex.EncodeToString(sum[:])[:32]
 }
