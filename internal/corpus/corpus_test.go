@@ -20,7 +20,7 @@ import (
 	"github.com/evergrant/evergrant/internal/dynamotest"
 )
 
-// A format is a folder of testdata: what one release writes, and what is read in
+// A format is a file of testdata: what one release writes, and what is read in
 // that.
 type format struct {
 	Connections map[string]item   `json:"connections"` // by connection ID
@@ -217,7 +217,7 @@ func TestLossesAreFound(t *testing.T) {
 		"one less":          {map[string]item{"row": {"a": s}}, []string{"row lacks b"}},
 		"another type":      {map[string]item{"row": {"a": n, "b": n}}, []string{"row has a of another type"}},
 		"the item is gone":  {map[string]item{}, []string{"row is not written any more"}},
-		"within a map, too": {map[string]item{"row": {"a": s, "b": &types.AttributeValueMemberM{}}}, []string{"row has b of another type"}},
+		"a map instead":     {map[string]item{"row": {"a": s, "b": &types.AttributeValueMemberM{}}}, []string{"row has b of another type"}},
 	} {
 		if got := losses(older, tt.newer); !slices.Equal(got, tt.want) {
 			t.Errorf("%s: %q, want %q", name, got, tt.want)

@@ -7,12 +7,12 @@
 // add an attribute, and may neither take one away nor give it another type or
 // meaning; attributes that it does not know it leaves alone.
 //
-// testdata/N is the N-th format. TestThisReleaseWritesTheLatestFormat fails
+// testdata/N.json is the N-th format. TestThisReleaseWritesTheLatestFormat fails
 // where the code writes another: take the change back, or, if it only adds, make
-// the next folder with
+// the next file with
 //
 //	CORPUS=write go test ./internal/corpus
 //
-// and commit it. A folder that was released never changes. What local mode
+// and commit it. A file that was released never changes. What local mode
 // stores is not here: its database is made anew at will.
 package corpus

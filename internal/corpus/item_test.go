@@ -3,7 +3,6 @@ package corpus
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -112,8 +111,8 @@ func dump(v any) any {
 		return nil // sealed: it is opened instead
 	case map[string]oauth.Secret:
 		out := map[string]any{}
-		for name := range maps.Keys(x) {
-			out[name] = x[name].Reveal()
+		for name, secret := range x {
+			out[name] = secret.Reveal()
 		}
 		return out
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -219,13 +220,7 @@ func seals(t *testing.T) map[string]string {
 func opens(t *testing.T, n int, sealed map[string]string) {
 	t.Helper()
 	cookie := sealed["cookie"]
-	value := cookie[len(authrequest.CookieName(request.State, true))+1:]
-	for i := range value {
-		if value[i] == ';' {
-			value = value[:i]
-			break
-		}
-	}
+	value, _, _ := strings.Cut(cookie[len(authrequest.CookieName(request.State, true))+1:], ";")
 	got, err := authrequest.Open(keys(t), value)
 	if err != nil || !reflect.DeepEqual(dump(got), dump(request)) {
 		t.Errorf("format %d: the cookie opens to %v, %v", n, dump(got), err)

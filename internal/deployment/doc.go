@@ -11,5 +11,5 @@
 //
 // A new rule is one line in rules. A new parameter whose default is empty needs
 // its value in chosen. What the policy scan finds and may stay stands in
-// checkov.yaml beside the template, with its reason.
+// policy-exceptions.yaml beside the template, with its reason.
 package deployment
