@@ -212,12 +212,12 @@ func TestLossesAreFound(t *testing.T) {
 		newer map[string]item
 		want  []string
 	}{
-		"the same":          {map[string]item{"row": {"a": s, "b": n}}, nil},
-		"one more":          {map[string]item{"row": {"a": s, "b": n, "c": s}, "other": {}}, nil},
-		"one less":          {map[string]item{"row": {"a": s}}, []string{"row lacks b"}},
-		"another type":      {map[string]item{"row": {"a": n, "b": n}}, []string{"row has a of another type"}},
-		"the item is gone":  {map[string]item{}, []string{"row is not written any more"}},
-		"a map instead":     {map[string]item{"row": {"a": s, "b": &types.AttributeValueMemberM{}}}, []string{"row has b of another type"}},
+		"the same":         {map[string]item{"row": {"a": s, "b": n}}, nil},
+		"one more":         {map[string]item{"row": {"a": s, "b": n, "c": s}, "other": {}}, nil},
+		"one less":         {map[string]item{"row": {"a": s}}, []string{"row lacks b"}},
+		"another type":     {map[string]item{"row": {"a": n, "b": n}}, []string{"row has a of another type"}},
+		"the item is gone": {map[string]item{}, []string{"row is not written any more"}},
+		"a map instead":    {map[string]item{"row": {"a": s, "b": &types.AttributeValueMemberM{}}}, []string{"row has b of another type"}},
 	} {
 		if got := losses(older, tt.newer); !slices.Equal(got, tt.want) {
 			t.Errorf("%s: %q, want %q", name, got, tt.want)
