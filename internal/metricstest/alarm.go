@@ -1,19 +1,24 @@
 package metricstest
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
 
-// An Alarm is one of CloudWatch, with as much as the alarms on our own metrics
-// need: one metric, or the sum of several in which what is missing is 0.
+// An Alarm is one of CloudWatch, with as much as the alarms of the template need:
+// one metric, or the sum of several in which what is missing is 0, or the share of
+// one in another.
 type Alarm struct {
 	stats       []stat
-	filled      bool // what is missing is 0
-	below       bool // it breaches below Threshold, not above
+	filled      bool    // the sum: what is missing is 0
+	shared      bool    // the first metric in percent of the second, 0 where it is not above
+	least       float64 // this
+	below       bool    // it breaches below Threshold, not above
 	threshold   float64
 	period      time.Duration
 	of, breach  int // of so many periods, so many must breach
@@ -22,15 +27,19 @@ type Alarm struct {
 
 // A stat is a statistic of one metric.
 type stat struct {
+	id                           string // in the expression
 	namespace, metric, statistic string
 	dimensions                   map[string]string
 }
 
-// Namespace returns that of the alarm's metrics.
+// Namespace returns that of the alarm's metrics, which have one.
 func (a Alarm) Namespace() string { return a.stats[0].namespace }
 
-// sum is the one expression that is understood.
-var sum = regexp.MustCompile(`^SUM\(\[(FILL\(\w+, 0\)(, )?)+\]\)$`)
+// The expressions that are understood.
+var (
+	sum   = regexp.MustCompile(`^SUM\(\[(FILL\(\w+, 0\)(, )?)+\]\)$`)
+	share = regexp.MustCompile(`^IF\((\w+) > (\d+), 100 \* (\w+) / (\w+), 0\)$`)
+)
 
 // ParseAlarm reads the properties of an AWS::CloudWatch::Alarm, with intrinsic
 // functions as package template returns them. A dimension whose value is a Ref
@@ -49,30 +58,47 @@ func ParseAlarm(properties map[string]any) (Alarm, error) {
 	}
 	metrics, several := properties["Metrics"].([]any)
 	if !several {
-		return a, a.add(properties, properties["Statistic"])
+		return a, a.add("", properties, cmp.Or(properties["Statistic"], properties["ExtendedStatistic"]))
 	}
-	a.filled = true
+	var expression string
 	for _, entry := range metrics {
 		m, _ := entry.(map[string]any)
 		of, ok := m["MetricStat"].(map[string]any)
 		if !ok {
-			if text, _ := m["Expression"].(string); !sum.MatchString(text) || strings.Count(text, "FILL") != len(metrics)-1 {
-				return a, fmt.Errorf("expression %v", m["Expression"])
-			}
+			expression, _ = m["Expression"].(string)
 			continue
 		}
 		metric, _ := of["Metric"].(map[string]any)
+		id, _ := m["Id"].(string)
 		a.period = seconds(of["Period"])
-		if err := a.add(metric, of["Stat"]); err != nil {
+		if err := a.add(id, metric, of["Stat"]); err != nil {
 			return a, err
 		}
 	}
-	return a, nil
+	return a, a.computes(expression)
+}
+
+// computes makes a the alarm on an expression over its statistics.
+func (a *Alarm) computes(expression string) error {
+	if m := share.FindStringSubmatch(expression); m != nil && len(a.stats) == 2 &&
+		m[1] == a.stats[0].id && m[3] == a.stats[0].id && m[4] == a.stats[1].id {
+		a.shared = true
+		a.least, _ = strconv.ParseFloat(m[2], 64) // digits
+		return nil
+	}
+	a.filled = sum.MatchString(expression) && strings.Count(expression, "FILL") == len(a.stats)
+	for _, s := range a.stats {
+		a.filled = a.filled && strings.Contains(expression, "FILL("+s.id+", 0)")
+	}
+	if !a.filled {
+		return fmt.Errorf("expression %q", expression)
+	}
+	return nil
 }
 
 // add adds a statistic of a metric to a.
-func (a *Alarm) add(metric map[string]any, statistic any) error {
-	s := stat{dimensions: map[string]string{}}
+func (a *Alarm) add(id string, metric map[string]any, statistic any) error {
+	s := stat{id: id, dimensions: map[string]string{}}
 	s.namespace, _ = metric["Namespace"].(string)
 	s.metric, _ = metric["MetricName"].(string)
 	s.statistic, _ = statistic.(string)
@@ -90,6 +116,12 @@ func (a *Alarm) add(metric map[string]any, statistic any) error {
 	a.stats = append(a.stats, s)
 	if s.metric == "" || s.namespace == "" || a.period < time.Minute || a.of == 0 {
 		return fmt.Errorf("it lacks a metric, a namespace, a period or a number of them: %+v", a)
+	}
+	if s.namespace != a.Namespace() {
+		return fmt.Errorf("metrics of %s and of %s", a.Namespace(), s.namespace)
+	}
+	if !slices.Contains([]string{"Sum", "SampleCount", "Minimum", "Maximum", "p99"}, s.statistic) {
+		return fmt.Errorf("statistic %v", statistic)
 	}
 	return nil
 }
@@ -116,26 +148,43 @@ func (a Alarm) Rings(points []Point, from, to time.Time) bool {
 
 // breaches reports whether the period that begins at a time breaches.
 func (a Alarm) breaches(points []Point, at time.Time) bool {
-	total, known := 0.0, a.filled
-	for _, s := range a.stats {
-		var values []float64
-		for _, p := range points {
-			in := !p.At.Before(at) && p.At.Before(at.Add(a.period))
-			if in && p.Namespace == s.namespace && p.Metric == s.metric && same(p.Dimensions, s.dimensions) {
-				values = append(values, p.Value)
-			}
-		}
-		if len(values) > 0 {
-			total, known = total+s.of(values), true
-		}
-	}
+	value, known := a.value(points, at)
 	if !known {
 		return a.missingRing
 	}
 	if a.below {
-		return total < a.threshold
+		return value < a.threshold
 	}
-	return total > a.threshold
+	return value > a.threshold
+}
+
+// value returns what a compares in the period that begins at a time, if there is
+// something.
+func (a Alarm) value(points []Point, at time.Time) (value float64, known bool) {
+	values, have := make([]float64, len(a.stats)), 0
+	for i, s := range a.stats {
+		var found []float64
+		for _, p := range points {
+			in := !p.At.Before(at) && p.At.Before(at.Add(a.period))
+			if in && p.Namespace == s.namespace && p.Metric == s.metric && same(p.Dimensions, s.dimensions) {
+				found = append(found, p.Value)
+			}
+		}
+		if len(found) > 0 {
+			values[i] = s.of(found)
+			have++
+		}
+	}
+	switch {
+	case a.shared && have == 2 && values[0] > a.least:
+		return 100 * values[0] / values[1], true
+	case a.shared:
+		return 0, have == 2
+	}
+	for _, v := range values {
+		value += v
+	}
+	return value, have > 0 || a.filled
 }
 
 // same reports whether two metrics have the same dimensions, and so are one.
@@ -161,6 +210,9 @@ func (s stat) of(values []float64) float64 {
 		return float64(len(values))
 	case "Minimum":
 		return slices.Min(values)
+	case "p99":
+		slices.Sort(values)
+		return values[(99*len(values)+99)/100-1] // the nearest rank
 	default:
 		return slices.Max(values)
 	}
