@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/evergrant/evergrant/internal/settings"
+	"github.com/evergrant/evergrant/internal/template"
 )
 
 // rules are what is true of every stack. Each says what breaks it.
@@ -41,7 +42,7 @@ func TestEveryStackKeepsEveryRule(t *testing.T) {
 // of returns the resources of a type by their logical ID.
 func (s *stack) of(kind string) map[string]map[string]any {
 	found := map[string]map[string]any{}
-	for id, r := range s.resources {
+	for id, r := range s.Resources {
 		if r["Type"] == kind {
 			found[id] = r
 		}
@@ -54,19 +55,19 @@ func (s *stack) production() bool { return s.parameters["Environment"] == "prod"
 func dangling(s *stack) (problems []string) {
 	check := func(id string, node any) {
 		for _, name := range references(node) {
-			if s.resources[name] == nil {
+			if s.Resources[name] == nil {
 				problems = append(problems, fmt.Sprintf("%s refers to %s, which is not created", id, name))
 			}
 		}
 	}
-	for id, r := range s.resources {
+	for id, r := range s.Resources {
 		check(id, r["Properties"])
 	}
-	for id, o := range s.outputs {
+	for id, o := range s.Outputs {
 		check("output "+id, o)
 	}
-	if len(s.resources) < 20 || len(s.outputs) < 5 {
-		problems = append(problems, fmt.Sprintf("the stack has %d resources and %d outputs", len(s.resources), len(s.outputs)))
+	if len(s.Resources) < 20 || len(s.Outputs) < 5 {
+		problems = append(problems, fmt.Sprintf("the stack has %d resources and %d outputs", len(s.Resources), len(s.Outputs)))
 	}
 	return problems
 }
@@ -81,12 +82,12 @@ func circles(s *stack) (problems []string) {
 		case state[id] == under:
 			problems = append(problems, strings.Join(way, " → "))
 			return
-		case state[id] == done || s.resources[id] == nil:
+		case state[id] == done || s.Resources[id] == nil:
 			return
 		}
 		state[id] = under
-		after := references(s.resources[id]["Properties"])
-		switch d := s.resources[id]["DependsOn"].(type) {
+		after := references(s.Resources[id]["Properties"])
+		switch d := s.Resources[id]["DependsOn"].(type) {
 		case string:
 			after = append(after, d)
 		case []any:
@@ -99,7 +100,7 @@ func circles(s *stack) (problems []string) {
 		}
 		state[id] = done
 	}
-	for _, id := range slices.Sorted(maps.Keys(s.resources)) {
+	for _, id := range slices.Sorted(maps.Keys(s.Resources)) {
 		visit(id, nil)
 	}
 	return problems
@@ -136,13 +137,13 @@ var named = map[string]string{
 }
 
 func ownNames(s *stack) (problems []string) {
-	for id, r := range s.resources {
+	for id, r := range s.Resources {
 		property, known := named[fmt.Sprint(r["Type"])]
 		if !known {
 			problems = append(problems, fmt.Sprintf("%s: say in named what names a %v", id, r["Type"]))
 			continue
 		}
-		name := at(r, "Properties", property)
+		name := template.At(r, "Properties", property)
 		if text, ok := name.(string); property != "" && name != nil && (!ok || !strings.Contains(text, s.name)) {
 			problems = append(problems, fmt.Sprintf("%s has the name %v, which a second stack would take, too", id, name))
 		}
@@ -162,19 +163,19 @@ type statement struct {
 func (s *stack) statements() []statement {
 	var found []statement
 	add := func(id string, document any) {
-		list := many(at(document, "Statement"))
+		list := many(template.At(document, "Statement"))
 		for _, item := range list {
 			fields, _ := item.(map[string]any)
 			found = append(found, statement{id, fields["Effect"], many(fields["Action"]), many(fields["Resource"]), fields})
 		}
 	}
 	for id, r := range s.of("AWS::IAM::Role") {
-		for _, policy := range many(at(r, "Properties", "Policies")) {
-			add(id, at(policy, "PolicyDocument"))
+		for _, policy := range many(template.At(r, "Properties", "Policies")) {
+			add(id, template.At(policy, "PolicyDocument"))
 		}
 	}
 	for id, r := range s.of("AWS::IAM::ManagedPolicy") {
-		add(id, at(r, "Properties", "PolicyDocument"))
+		add(id, template.At(r, "Properties", "PolicyDocument"))
 	}
 	return found
 }
@@ -198,12 +199,12 @@ func wildcards(s *stack) (problems []string) {
 			problems = append(problems, fmt.Sprintf("%s: %v is not what is allowed where", st.id, st.whole))
 		}
 		for _, action := range st.actions {
-			if name := literal(action); strings.ContainsAny(name, "*?") || !strings.Contains(name, ":") {
+			if name := fmt.Sprint(action); strings.ContainsAny(name, "*?") || !strings.Contains(name, ":") {
 				problems = append(problems, fmt.Sprintf("%s: %v is not one action", st.id, action))
 			}
 		}
 		for _, resource := range st.resources {
-			if strings.ContainsAny(literal(resource), "*?") && !s.own[st.id] {
+			if strings.ContainsAny(fmt.Sprint(resource), "*?") && !s.own[st.id] {
 				problems = append(problems, fmt.Sprintf("%s: %v on %v", st.id, st.actions, resource))
 			}
 		}
@@ -211,24 +212,13 @@ func wildcards(s *stack) (problems []string) {
 	return problems
 }
 
-// literal is the text of a string or a Sub, in which references stay as they are.
-func literal(node any) string {
-	if sub := at(node, "Fn::Sub"); sub != nil {
-		return fmt.Sprint(many(sub)[0])
-	}
-	if s, ok := node.(string); ok {
-		return s
-	}
-	return ""
-}
-
 // addedRoles looks at the roles that do not stand in template.yaml.
 func addedRoles(s *stack) (problems []string) {
 	for id, r := range s.of("AWS::IAM::Role") {
-		managed := many(at(r, "Properties", "ManagedPolicyArns"))
+		managed := many(template.At(r, "Properties", "ManagedPolicyArns"))
 		if id == "CodeDeployServiceRole" {
 			// AWS's own policy, which lets CodeDeploy move the aliases and read the alarms.
-			if len(managed) != 1 || !strings.HasSuffix(literal(managed[0]), ":iam::aws:policy/service-role/AWSCodeDeployRoleForLambda") {
+			if len(managed) != 1 || !strings.HasSuffix(fmt.Sprint(managed[0]), ":iam::aws:policy/service-role/AWSCodeDeployRoleForLambda") {
 				problems = append(problems, fmt.Sprintf("CodeDeploy has the policies %v", managed))
 			}
 			continue
@@ -259,9 +249,9 @@ func addedRoles(s *stack) (problems []string) {
 func aliases(s *stack) (problems []string) {
 	functions := s.of("AWS::Lambda::Function")
 	for id := range functions {
-		alias := s.resources[id+"Aliaslive"]
-		version := references(at(alias, "Properties", "FunctionVersion"))
-		if at(alias, "Properties", "Name") != "live" || len(version) != 1 || s.resources[version[0]]["Type"] != "AWS::Lambda::Version" {
+		alias := s.Resources[id+"Aliaslive"]
+		version := references(template.At(alias, "Properties", "FunctionVersion"))
+		if template.At(alias, "Properties", "Name") != "live" || len(version) != 1 || s.Resources[version[0]]["Type"] != "AWS::Lambda::Version" {
 			problems = append(problems, fmt.Sprintf("%s has no alias live of a version", id))
 		}
 	}
@@ -283,7 +273,7 @@ func aliases(s *stack) (problems []string) {
 		}
 	}
 	for id, r := range s.of("AWS::Lambda::EventInvokeConfig") {
-		if at(r, "Properties", "Qualifier") != "live" {
+		if template.At(r, "Properties", "Qualifier") != "live" {
 			problems = append(problems, fmt.Sprintf("%s is not for the alias", id))
 		}
 	}
@@ -292,17 +282,17 @@ func aliases(s *stack) (problems []string) {
 
 func canary(s *stack) (problems []string) {
 	for id := range s.of("AWS::Lambda::Function") {
-		group := at(s.resources[id+"DeploymentGroup"], "Properties")
-		way := fmt.Sprint(literal(at(group, "DeploymentConfigName")), at(group, "DeploymentConfigName", "Fn::Sub"))
+		group := template.At(s.Resources[id+"DeploymentGroup"], "Properties")
+		way := fmt.Sprint(template.At(group, "DeploymentConfigName"))
 		if slow := strings.Contains(way, "Canary") || strings.Contains(way, "Linear"); slow != s.production() {
-			problems = append(problems, fmt.Sprintf("%s goes out by %v", id, at(group, "DeploymentConfigName")))
+			problems = append(problems, fmt.Sprintf("%s goes out by %s", id, way))
 		}
 		if s.production() {
-			if alarms := many(at(group, "AlarmConfiguration", "Alarms")); len(alarms) == 0 || at(group, "AutoRollbackConfiguration", "Enabled") != true {
+			if alarms := many(template.At(group, "AlarmConfiguration", "Alarms")); len(alarms) == 0 || template.At(group, "AutoRollbackConfiguration", "Enabled") != true {
 				problems = append(problems, fmt.Sprintf("nothing brings %s back: %v", id, group))
 			}
 		}
-		if at(s.resources[id+"Aliaslive"], "UpdatePolicy", "CodeDeployLambdaAliasUpdate", "DeploymentGroupName") == nil {
+		if template.At(s.Resources[id+"Aliaslive"], "UpdatePolicy", "CodeDeployLambdaAliasUpdate", "DeploymentGroupName") == nil {
 			problems = append(problems, fmt.Sprintf("the alias of %s is moved at once", id))
 		}
 	}
@@ -310,14 +300,14 @@ func canary(s *stack) (problems []string) {
 }
 
 func doors(s *stack) (problems []string) {
-	for id, r := range s.resources {
+	for id, r := range s.Resources {
 		if r["Type"] == "AWS::Lambda::Url" {
 			problems = append(problems, id+" opens a function to everybody")
 		}
 	}
 	for id, r := range s.of("AWS::Lambda::Permission") {
-		function := fmt.Sprint(references(at(r, "Properties", "FunctionName")))
-		if at(r, "Properties", "Principal") != "apigateway.amazonaws.com" || !slices.Contains(references(at(r, "Properties", "SourceArn")), "Api") {
+		function := fmt.Sprint(references(template.At(r, "Properties", "FunctionName")))
+		if template.At(r, "Properties", "Principal") != "apigateway.amazonaws.com" || !slices.Contains(references(template.At(r, "Properties", "SourceArn")), "Api") {
 			problems = append(problems, id+" lets somebody else in than the API")
 		}
 		if !strings.Contains(function, "Authorize") && !strings.Contains(function, "Callback") {
@@ -329,15 +319,15 @@ func doors(s *stack) (problems []string) {
 
 func retention(s *stack) (problems []string) {
 	for _, id := range []string{"ConnectionsTable", "SealSecret", "ConnectSecret"} {
-		if r := s.resources[id]; r["DeletionPolicy"] != "Retain" || r["UpdateReplacePolicy"] != "Retain" {
+		if r := s.Resources[id]; r["DeletionPolicy"] != "Retain" || r["UpdateReplacePolicy"] != "Retain" {
 			problems = append(problems, id+" goes with the stack")
 		}
 	}
-	table := at(s.resources["ConnectionsTable"], "Properties")
-	if at(table, "DeletionProtectionEnabled") != s.production() {
-		problems = append(problems, fmt.Sprintf("the protection of the connections table is %v", at(table, "DeletionProtectionEnabled")))
+	table := template.At(s.Resources["ConnectionsTable"], "Properties")
+	if template.At(table, "DeletionProtectionEnabled") != s.production() {
+		problems = append(problems, fmt.Sprintf("the protection of the connections table is %v", template.At(table, "DeletionProtectionEnabled")))
 	}
-	if at(table, "PointInTimeRecoverySpecification", "PointInTimeRecoveryEnabled") != true {
+	if template.At(table, "PointInTimeRecoverySpecification", "PointInTimeRecoveryEnabled") != true {
 		problems = append(problems, "the connections table cannot be brought back")
 	}
 	return problems
@@ -349,7 +339,7 @@ func variables(s *stack) (problems []string) {
 	seen := 0
 	for id, r := range s.of("AWS::Lambda::Function") {
 		f := settings.Function(strings.ToLower(strings.TrimSuffix(id, "Function")))
-		environment, _ := at(r, "Properties", "Environment", "Variables").(map[string]any)
+		environment, _ := template.At(r, "Properties", "Environment", "Variables").(map[string]any)
 		for _, name := range f.Names() {
 			// No deployment offers what is for development.
 			if _, ok := environment[name]; !ok && name != "ALLOW_PRIVATE_PROVIDERS" {
@@ -375,8 +365,12 @@ func variables(s *stack) (problems []string) {
 
 // known is the text of a value; for a reference, one as AWS makes it.
 func (s *stack) known(node any) string {
-	id := fmt.Sprint(at(node, "Ref"))
-	switch s.resources[id]["Type"] {
+	if node == nil {
+		return ""
+	}
+	text := fmt.Sprint(node)
+	id := strings.TrimSuffix(strings.TrimPrefix(text, "${"), "}")
+	switch s.Resources[id]["Type"] {
 	case "AWS::SQS::Queue":
 		return "https://sqs.eu-central-1.amazonaws.com/123456789012/" + id
 	case "AWS::SecretsManager::Secret":
@@ -384,13 +378,7 @@ func (s *stack) known(node any) string {
 	case "AWS::DynamoDB::Table":
 		return s.name + "-" + id + "-1A2B3C"
 	}
-	if node == nil {
-		return ""
-	}
-	if sub := literal(node); sub != "" {
-		return variable.ReplaceAllString(sub, "0a1b2c3d")
-	}
-	return fmt.Sprint(node)
+	return reference.ReplaceAllString(text, "0a1b2c3d")
 }
 
 // quotas are those of CloudFormation, IAM and Lambda that a template can run into.
@@ -400,19 +388,19 @@ func quotas(s *stack) (problems []string) {
 			problems = append(problems, fmt.Sprintf("%s has %d characters, %d are the most", what, n, most))
 		}
 	}
-	if len(s.resources) > 500 || len(s.outputs) > 200 {
-		problems = append(problems, fmt.Sprintf("%d resources and %d outputs", len(s.resources), len(s.outputs)))
+	if len(s.Resources) > 500 || len(s.Outputs) > 200 {
+		problems = append(problems, fmt.Sprintf("%d resources and %d outputs", len(s.Resources), len(s.Outputs)))
 	}
-	size("the stack", s.resources, 1<<20)
+	size("the stack", s.Resources, 1<<20)
 	for id, r := range s.of("AWS::IAM::Role") {
-		size("all policies of "+id, at(r, "Properties", "Policies"), 10240)
+		size("all policies of "+id, template.At(r, "Properties", "Policies"), 10240)
 	}
 	for id, r := range s.of("AWS::IAM::ManagedPolicy") {
-		size(id, at(r, "Properties", "PolicyDocument"), 6144)
+		size(id, template.At(r, "Properties", "PolicyDocument"), 6144)
 	}
 	for id, r := range s.of("AWS::Lambda::Function") {
-		size("the environment of "+id, at(r, "Properties", "Environment", "Variables"), 4096)
-		if description, _ := at(r, "Properties", "Description").(string); len(description) > 256 {
+		size("the environment of "+id, template.At(r, "Properties", "Environment", "Variables"), 4096)
+		if description, _ := template.At(r, "Properties", "Description").(string); len(description) > 256 {
 			problems = append(problems, id+" is described in more than 256 characters")
 		}
 	}
@@ -421,12 +409,12 @@ func quotas(s *stack) (problems []string) {
 
 func atRest(s *stack) (problems []string) {
 	for id, r := range s.of("AWS::SQS::Queue") {
-		if at(r, "Properties", "SqsManagedSseEnabled") != true && at(r, "Properties", "KmsMasterKeyId") == nil {
+		if template.At(r, "Properties", "SqsManagedSseEnabled") != true && template.At(r, "Properties", "KmsMasterKeyId") == nil {
 			problems = append(problems, id+" is not encrypted")
 		}
 	}
 	for id, r := range s.of("AWS::Logs::LogGroup") {
-		if at(r, "Properties", "RetentionInDays") == nil {
+		if template.At(r, "Properties", "RetentionInDays") == nil {
 			problems = append(problems, id+" is kept for ever")
 		}
 	}

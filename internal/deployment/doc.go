@@ -5,9 +5,8 @@
 // are put in. So a test sees the resources that CloudFormation would create, those
 // that SAM adds included. It has no code of its own.
 //
-// It is not a CloudFormation engine: what only AWS knows, such as an ARN, stays a
-// reference. An intrinsic function that render does not know fails the test that
-// meets it. Package template holds the rules of template.yaml itself.
+// What only AWS knows, such as an ARN, stays a reference. Package template renders,
+// and holds the rules of template.yaml itself.
 //
 // A new rule is one line in rules. A new parameter whose default is empty needs
 // its value in chosen. What the policy scan finds and may stay stands in

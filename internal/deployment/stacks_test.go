@@ -13,6 +13,9 @@ import (
 	"github.com/evergrant/evergrant/internal/template"
 )
 
+// region is where everything is deployed.
+const region = "eu-central-1"
+
 func readTemplate(t *testing.T) map[string]any {
 	t.Helper()
 	doc, err := template.Document(root + "/template.yaml")
@@ -40,10 +43,10 @@ func all(t *testing.T, doc map[string]any, environment string) map[string]string
 	parameters := maps.Clone(chosen)
 	declared, _ := doc["Parameters"].(map[string]any)
 	for name, parameter := range declared {
-		switch values, _ := at(parameter, "AllowedValues").([]any); {
+		switch values, _ := template.At(parameter, "AllowedValues").([]any); {
 		case len(values) == 2 && values[0] == "true" && values[1] == "false":
 			parameters[name] = "true"
-		case chosen[name] == "" && (text(t, at(parameter, "Default")) == `""` || text(t, at(parameter, "Default")) == `"0"` || text(t, at(parameter, "Default")) == "0"):
+		case chosen[name] == "" && (text(t, template.At(parameter, "Default")) == `""` || text(t, template.At(parameter, "Default")) == `"0"` || text(t, template.At(parameter, "Default")) == "0"):
 			t.Errorf("the parameter %s asks for nothing by default: say in chosen how it is used", name)
 		}
 	}
@@ -67,11 +70,11 @@ func stacks(t *testing.T) map[string]*stack {
 	translated := translate(t, parameters)
 	stacks := map[string]*stack{}
 	for name, own := range parameters {
-		s, err := render(name, translated[name], own)
+		rendered, err := template.RenderTranslated(name, translated[name], own)
 		if err != nil {
 			t.Fatalf("render %s: %v", name, err)
 		}
-		s.own = map[string]bool{}
+		s := &stack{Stack: rendered, name: name, parameters: own, own: map[string]bool{}}
 		for id := range doc["Resources"].(map[string]any) {
 			s.own[id] = true
 		}
@@ -97,7 +100,7 @@ func translate(t *testing.T, parameters map[string]map[string]string) map[string
 		return made
 	}
 	cmd := exec.CommandContext(t.Context(), tool(t, "sam", "python"), "testdata/translate.py", root+"/template.yaml")
-	cmd.Env = append(cmd.Environ(), "AWS_DEFAULT_REGION="+pseudo["AWS::Region"])
+	cmd.Env = append(cmd.Environ(), "AWS_DEFAULT_REGION="+region)
 	cmd.Stdin = bytes.NewReader([]byte(key))
 	var said bytes.Buffer
 	cmd.Stderr = &said

@@ -17,42 +17,20 @@ func (r *renderer) ref(name string) (any, error) {
 	if v, ok := r.values[name]; ok {
 		return v, nil
 	}
-	if id, part, ok := cutLast(name); ok {
-		return r.attribute(id, part)
+	if id, part, _ := strings.Cut(name, "."); part == "Alias" || part == "Stage" { // that SAM adds
+		return r.physical(id, part)
 	}
-	if !r.exists(name) {
-		return nil, fmt.Errorf("%s is neither a parameter nor a resource that is there", name)
-	}
-	switch at(r.doc, "Resources", name, "Type") {
-	case "AWS::SecretsManager::Secret":
-		return arn("secretsmanager", "secret:"+name+"-Ab12Cd"), nil
-	case "AWS::SQS::Queue":
-		return "https://sqs.eu-central-1.amazonaws.com/123456789012/stack-" + name, nil
-	case "AWS::IAM::ManagedPolicy":
-		return "arn:aws:iam::123456789012:policy/stack-" + name, nil
-	case "AWS::Logs::LogGroup":
-		return r.value(at(r.doc, "Resources", name, "Properties", "LogGroupName"))
-	case "AWS::ApiGatewayV2::DomainName":
-		return r.values["CustomDomain"], nil
-	case "AWS::Serverless::HttpApi":
-		return "a1b2c3d4e5", nil
-	}
-	return "stack-" + name, nil
+	return r.physical(name, "")
 }
 
-// cutLast parts the references that SAM adds: AFunction.Alias and Api.Stage.
-func cutLast(name string) (id, part string, ok bool) {
-	id, part, _ = strings.Cut(name, ".")
-	return id, part, part == "Alias" || part == "Stage"
-}
-
-// attribute returns what GetAtt gives.
-func (r *renderer) attribute(id, name string) (any, error) {
+// madeUp returns what Ref and GetAtt give of a resource, in the form that AWS
+// gives it.
+func (r *renderer) madeUp(id, attribute string) (any, error) {
 	if !r.exists(id) {
-		return nil, fmt.Errorf("%s is no resource that is there", id)
+		return nil, fmt.Errorf("%s is neither a parameter nor a resource that is there", id)
 	}
 	kind := fmt.Sprint(at(r.doc, "Resources", id, "Type"))
-	switch kind + " " + name {
+	switch strings.TrimSpace(kind + " " + attribute) {
 	case functionType + " Arn":
 		return arn("lambda", "function:stack-"+id), nil
 	case functionType + " Alias":
@@ -65,23 +43,38 @@ func (r *renderer) attribute(id, name string) (any, error) {
 			return nil, fmt.Errorf("%s has no stream", id)
 		}
 		return arn("dynamodb", "table/stack-"+id+"/stream/2026-11-23T00:00:00.000"), nil
+	case "AWS::SecretsManager::Secret":
+		return arn("secretsmanager", "secret:"+id+"-Ab12Cd"), nil
+	case "AWS::SQS::Queue":
+		return "https://sqs.eu-central-1.amazonaws.com/123456789012/stack-" + id, nil
 	case "AWS::SQS::Queue Arn":
 		return arn("sqs", "stack-"+id), nil
 	case "AWS::SQS::Queue QueueName":
 		return "stack-" + id, nil
+	case "AWS::Logs::LogGroup":
+		return r.value(at(r.doc, "Resources", id, "Properties", "LogGroupName"))
 	case "AWS::Logs::LogGroup Arn":
-		group, err := r.ref(id)
+		group, err := r.madeUp(id, "")
 		return arn("logs", fmt.Sprintf("log-group:%v:*", group)), err
+	case "AWS::IAM::ManagedPolicy":
+		return "arn:aws:iam::123456789012:policy/stack-" + id, nil
 	case "AWS::IAM::Role Arn":
 		return "arn:aws:iam::123456789012:role/stack-" + id, nil
+	case "AWS::Serverless::HttpApi":
+		return "a1b2c3d4e5", nil
 	case "AWS::Serverless::HttpApi Stage":
 		return at(r.doc, "Resources", id, "Properties", "StageName"), nil
+	case "AWS::ApiGatewayV2::DomainName":
+		return r.values["CustomDomain"], nil
 	case "AWS::ApiGatewayV2::DomainName RegionalDomainName":
 		return "d-a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com", nil
 	case "AWS::ApiGatewayV2::DomainName RegionalHostedZoneId":
 		return "Z1U9ULNL0V5AJ3", nil
 	}
-	return nil, fmt.Errorf("%s of %s, %s, is not known here", name, id, kind)
+	if attribute == "" {
+		return "stack-" + id, nil
+	}
+	return nil, fmt.Errorf("%s of %s, %s, is not known here", attribute, id, kind)
 }
 
 // arn returns an ARN of the stack's region and account.

@@ -13,7 +13,8 @@ import (
 // intrinsic function is left, and what a condition leaves out is not there.
 //
 // Names and ARNs are made up, but of the form that AWS gives them: those of the
-// region eu-central-1, the account 123456789012 and the stack "stack".
+// region eu-central-1, the account 123456789012 and the stack "stack". Those of
+// [RenderTranslated] stay references.
 type Stack struct {
 	Resources map[string]map[string]any // by logical ID
 	Outputs   map[string]any            // values, by name
@@ -59,8 +60,32 @@ func render(doc map[string]any, parameters map[string]string) (*Stack, error) {
 	if err != nil {
 		return nil, err
 	}
+	return r.stack()
+}
+
+// RenderTranslated renders doc, which is what SAM makes of a template, for a stack
+// of some name. Of resources that SAM adds nobody here knows what AWS calls them,
+// so a reference to a resource stays, in text as ${ID} or ${ID.Attribute}, also
+// to one that is not there.
+func RenderTranslated(name string, doc map[string]any, parameters map[string]string) (*Stack, error) {
+	r, err := newRenderer(doc, parameters)
+	if err != nil {
+		return nil, err
+	}
+	r.values["AWS::StackName"] = name
+	r.physical = func(id, attribute string) (any, error) {
+		return "${" + strings.TrimSuffix(id+"."+attribute, ".") + "}", nil
+	}
+	return r.stack()
+}
+
+// stack renders all that the conditions let be.
+func (r *renderer) stack() (*Stack, error) {
+	if err := r.refused(); err != nil {
+		return nil, err
+	}
 	stack := &Stack{Resources: map[string]map[string]any{}, Outputs: map[string]any{}}
-	all, _ := at(doc, "Resources").(map[string]any)
+	all, _ := at(r.doc, "Resources").(map[string]any)
 	for id := range all {
 		if !r.exists(id) {
 			continue
@@ -70,8 +95,9 @@ func render(doc map[string]any, parameters map[string]string) (*Stack, error) {
 			return nil, fmt.Errorf("render %s: %w", id, err)
 		}
 		stack.Resources[id], _ = resource.(map[string]any)
+		delete(stack.Resources[id], "Condition")
 	}
-	outputs, _ := at(doc, "Outputs").(map[string]any)
+	outputs, _ := at(r.doc, "Outputs").(map[string]any)
 	for name, output := range outputs {
 		if condition, ok := at(output, "Condition").(string); ok && !r.holds(condition) {
 			continue
@@ -90,6 +116,7 @@ var pseudo = map[string]string{
 	"AWS::AccountId": "123456789012",
 	"AWS::Partition": "aws",
 	"AWS::Region":    "eu-central-1",
+	"AWS::StackId":   "arn:aws:cloudformation:eu-central-1:123456789012:stack/stack/0a1b2c3d",
 	"AWS::StackName": "stack",
 	"AWS::URLSuffix": "amazonaws.com",
 }
@@ -102,6 +129,10 @@ type renderer struct {
 	doc    map[string]any
 	values map[string]string // of parameters
 	err    error             // the first of a condition
+
+	// physical returns what GetAtt gives of a resource; with attribute "", what
+	// Ref gives.
+	physical func(id, attribute string) (any, error)
 }
 
 // newRenderer returns one for some parameters; others have their defaults.
@@ -123,7 +154,25 @@ func newRenderer(doc map[string]any, parameters map[string]string) (*renderer, e
 		}
 		r.values[name] = value
 	}
+	r.physical = r.madeUp
 	return r, nil
+}
+
+// refused returns an error where a rule of the template refuses the parameters.
+func (r *renderer) refused() error {
+	rules, _ := at(r.doc, "Rules").(map[string]any)
+	for name, rule := range rules {
+		if condition := at(rule, "RuleCondition"); condition != nil && !r.truth(condition) {
+			continue
+		}
+		assertions, _ := at(rule, "Assertions").([]any)
+		for _, assertion := range assertions {
+			if !r.truth(at(assertion, "Assert")) {
+				return fmt.Errorf("rule %s refuses the parameters: %v", name, at(assertion, "AssertDescription"))
+			}
+		}
+	}
+	return nil
 }
 
 // exists reports whether the template makes a resource.
@@ -228,7 +277,7 @@ func (r *renderer) call(name string, argument any) (any, error) {
 	case name == "Ref":
 		return r.ref(fmt.Sprint(argument))
 	case name == "Fn::GetAtt" && len(list) == 2:
-		return r.attribute(fmt.Sprint(list[0]), fmt.Sprint(list[1]))
+		return r.physical(fmt.Sprint(list[0]), fmt.Sprint(list[1]))
 	case name == "Fn::If" && len(list) == 3:
 		if r.holds(fmt.Sprint(list[0])) {
 			return r.value(list[1])
@@ -303,7 +352,7 @@ func (r *renderer) variable(name string, own map[string]any) (any, error) {
 		return r.value(node)
 	}
 	if id, attribute, ok := strings.Cut(name, "."); ok {
-		return r.attribute(id, attribute)
+		return r.physical(id, attribute)
 	}
 	return r.ref(name)
 }

@@ -55,6 +55,30 @@ Resources:
 	}
 }
 
+func TestReferencesOfATranslatedTemplateStay(t *testing.T) {
+	doc, err := parse([]byte(`
+Parameters: {Name: {Default: n}}
+Conditions: {Never: !Equals [!Ref Name, ""]}
+Resources:
+  Gone: {Type: T, Condition: Never}
+  R:
+    Type: T
+    P: [!Ref Name, {Condition: {Bool: c}}, !Ref R, !GetAtt R.Arn, !Ref Gone, !Sub "${AWS::StackName}-${R.Arn}/${Name}", !Join ["/", [a, !Ref R]], !Sub ["${X}:${!Kept}", {X: !Ref R}]]
+Outputs: {O: {Value: !Ref R}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stack, err := RenderTranslated("mine", doc, map[string]string{"Name": "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, _ := json.Marshal(stack)
+	want := `{"Resources":{"R":{"P":["x",{"Condition":{"Bool":"c"}},"${R}","${R.Arn}","${Gone}","mine-${R.Arn}/x","a/${R}","${R}:${Kept}"],"Type":"T"}},"Outputs":{"O":"${R}"}}`
+	if string(got) != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
 func TestWhatCannotBeDeployedDoesNotRender(t *testing.T) {
 	tests := map[string]struct {
 		source     string
@@ -77,6 +101,7 @@ func TestWhatCannotBeDeployedDoesNotRender(t *testing.T) {
 		"a variable without an end":        {"Resources: {R: {P: !Sub \"${A\"}}", nil, "without an end"},
 		"a stream of a table without one":  {"Resources: {T: {Type: \"AWS::DynamoDB::Table\"}, R: {P: !GetAtt T.StreamArn}}", nil, "no stream"},
 		"an element that is not there":     {"Resources: {R: {P: !Select [2, [a]]}}", nil, "no element 2"},
+		"what a rule refuses":              {"Parameters: {P: {Default: a}}\nRules: {Two: {RuleCondition: !Equals [!Ref P, a], Assertions: [{Assert: !Not [!Equals [!Ref P, a]], AssertDescription: not a}]}}", nil, "Two refuses the parameters: not a"},
 		"a comparison with what is absent": {"Conditions: {C: !Equals [!Ref Nothing, a]}\nResources: {R: {Condition: C}}", nil, "Nothing"},
 	}
 	for name, tt := range tests {

@@ -1,10 +1,10 @@
-// Package template reads template.yaml, so that tests run against what is
+// Package template reads template.yaml, so that tests and documents go by what is
 // deployed: the DynamoDB store on tables made from it, the functions with the
-// variables that it sets.
+// variables that it sets, the picture and the price of what there is.
 //
 // Render evaluates parameters and conditions, and Policy what a role or managed
 // policy may do then. It is not a CloudFormation engine, and knows of IAM only what
-// the template uses: what it does not know is an error. Only tests import it.
+// the template uses: what it does not know is an error. No function imports it.
 //
 // To change what the template must hold, change its rule: rules_test.go has the list
 // of all. Each rule has a mutation in mutations_test.go that breaks it.
@@ -63,7 +63,7 @@ func environment(doc map[string]any) (map[string][]string, error) {
 
 // read parses the template at path.
 func read(path string) (map[string]any, error) {
-	source, err := os.ReadFile(path) //nolint:gosec // Tests name the path; nothing else calls this.
+	source, err := os.ReadFile(path) //nolint:gosec // Tests and commands name the path; no function calls this.
 	if err != nil {
 		return nil, fmt.Errorf("read the template: %w", err)
 	}
