@@ -37,7 +37,8 @@ const (
 	// prints it, so it is also its heartbeat; workers do not.
 	OldestDueSeconds Metric = "OldestDueSeconds"
 	// SecondsToExpiry is the least that was left of an access token as its
-	// refresh began, below 0 where it had expired. Runs of the refresh function.
+	// refresh began, below 0 where it had expired. Runs of the refresh function;
+	// no connection whose client no secret names, since it was given up.
 	SecondsToExpiry Metric = "SecondsToExpiry"
 	// FailedPercent is the share of failed refreshes, in percent, of the provider
 	// where it is highest. Runs of the refresh function; see Batch.Share.
@@ -55,7 +56,8 @@ const (
 	TokensOnlyInLog Metric = "TokensOnlyInLog"
 	// Misconfigured counts requests for which our client, or a former one, was
 	// refused, or was not there, and each run in which a provider is spared for
-	// that, which no former client is a reason for.
+	// that, which no former client is a reason for. A client that no secret names
+	// counts for as long as that is news.
 	Misconfigured Metric = "Misconfigured"
 	// MassRefusal counts refusals that are not believed, being so many.
 	MassRefusal Metric = "MassRefusal"

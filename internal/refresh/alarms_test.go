@@ -148,6 +148,16 @@ func TestEachAlarmGoesOffInItsIncident(t *testing.T) {
 			w.endpoint.answer = refuse(&oauth.Error{Status: 401, Code: "invalid_client"})
 			w.minutes(t, 8)
 		}, []string{"FailedShareAlarm", "MisconfiguredAlarm"}},
+		{"the secret of a provider is broken, until tokens have ended", func(t *testing.T, w *watch) {
+			w.due(t, 100)
+			w.secrets.err = oauth.ErrNotConfigured
+			w.minutes(t, 35)
+		}, []string{"FailedShareAlarm", "MisconfiguredAlarm", "OldestDueAlarm"}},
+		{"a move to another client leaves connections behind", func(t *testing.T, w *watch) {
+			w.due(t, 100)
+			w.move(false)
+			w.minutes(t, 8)
+		}, []string{"MisconfiguredAlarm"}},
 		{"DynamoDB takes no new tokens", func(t *testing.T, w *watch) {
 			w.due(t, 5)
 			w.Spill = new(connectiontest.Spill)

@@ -64,9 +64,14 @@ type ending struct {
 	err     error
 }
 
-// report returns the report of an attempt for c, the connection as it was claimed.
+// report returns the report of an attempt for c, the connection as it was
+// claimed. What a move to another client has left behind is no failure of a run.
 func (e ending) report(j job, c connection.Connection) Report {
-	return Report{Result: e.outcome.result(), Pause: e.pause, Attempt: e.attempt(j, c)}
+	result := e.outcome.result()
+	if e.left(j) {
+		result = Skipped
+	}
+	return Report{Result: result, Pause: e.pause, Attempt: e.attempt(j, c)}
 }
 
 // audit writes the one line of an attempt.

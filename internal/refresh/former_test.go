@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/evergrant/evergrant/internal/connection"
+	"github.com/evergrant/evergrant/internal/metrics"
 	"github.com/evergrant/evergrant/internal/oauth"
 )
 
@@ -178,6 +179,49 @@ func TestARefusedFormerClientConcernsItsConnectionsAlone(t *testing.T) {
 				w.unharmed(t, "acct_0")
 				if text := w.log.String(); !strings.Contains(text, `former client, client ID \"client\"`) || strings.Contains(text, "provider misconfigured") || !strings.Contains(text, `"unusable"`) {
 					t.Errorf("the log does not name the former client, or blames the provider: %s", text)
+				}
+			})
+		})
+	}
+}
+
+// What a person gives up by taking a former client out of the secret is told while
+// that is news, at least once of each connection, and never again: an alarm that
+// rings for ever hides what comes after it.
+func TestConnectionsThatAreLeftBehindAreToldWhileThatIsNews(t *testing.T) {
+	tests := []struct {
+		name         string
+		left         time.Duration // until the access token ends
+		noisy, quiet time.Duration // it is told last after the one, before the other
+	}{
+		{"whose tokens work", 30 * time.Minute, 25 * time.Minute, 31 * time.Minute},
+		{"whose tokens have ended", -time.Minute, 0, time.Minute},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWatch(t)
+				w.h.FunctionName = "RefreshFunction"
+				for i := range 12 {
+					w.connectAt(t, i, 0, tt.left, "good")
+				}
+				w.move(false)
+				from := time.Now()
+				w.minutes(t, 90)
+				told := map[metrics.Metric]time.Time{}
+				for _, p := range w.points(t) {
+					told[metrics.Metric(p.Metric)] = p.At
+				}
+				if last := told[metrics.Misconfigured]; last.Before(from.Add(tt.noisy)) || last.After(from.Add(tt.quiet)) {
+					t.Errorf("told until %v", last.Sub(from))
+				}
+				if told[metrics.Refreshes].Before(from.Add(80 * time.Minute)) {
+					t.Error("not looked at any more: the client may come back")
+				}
+				for _, m := range []metrics.Metric{metrics.SecondsToExpiry, metrics.FailedPercent} {
+					if at, ok := told[m]; ok {
+						t.Errorf("%s is told after %v", m, at.Sub(from))
+					}
 				}
 			})
 		})

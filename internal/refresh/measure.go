@@ -27,8 +27,12 @@ func (e ending) attempt(j job, c connection.Connection) metrics.Attempt {
 	case outcomeMassRefusal:
 		a.Also = []metrics.Metric{metrics.MassRefusal}
 	case outcomeUnusable:
-		if errors.Is(e.err, errFormerRefused) {
+		left := e.left(j)
+		if errors.Is(e.err, errFormerRefused) || left && news(c, j.claim.Now) {
 			a.Also = []metrics.Metric{metrics.Misconfigured}
+		}
+		if left {
+			return a
 		}
 	default:
 	}
@@ -40,6 +44,17 @@ func (e ending) attempt(j job, c connection.Connection) metrics.Attempt {
 		a.Began, a.Expires = j.claim.Now, c.ExpiresAt
 	}
 	return a
+}
+
+// left reports whether the attempt of j found that no secret names the client of
+// its grant: a move to another client has left the connection behind. As a rule
+// that is meant, and lasts, so it must not be told for ever.
+func (e ending) left(j job) bool { return j.foreign != nil && errors.Is(e.err, j.foreign) }
+
+// news reports whether it is news that c was left behind: it is the first attempt
+// since its tokens were stored, or readers still have a token that works.
+func news(c connection.Connection, now time.Time) bool {
+	return c.UpdatedAt.Equal(c.RefreshedAt) || now.Before(c.ExpiresAt)
 }
 
 // longEnough is the life of an access token from which on it is news that little
