@@ -71,7 +71,7 @@ func (d Diagram) SVG(t Theme) string {
 	width, height := gridLeft+column*len(d.Stores)+margin, y+74
 	p.put(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" role="img" aria-labelledby="title about" font-family="system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif">`, width, height)
 	p.put(`<title id="title">Architecture of Evergrant</title>`)
-	p.put(`<desc id="about">%s</desc>`, html.EscapeString(d.Text()))
+	p.put(`<desc id="about">%s</desc>`, html.EscapeString(d.words()))
 	p.put(`<defs><marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" orient="auto"><path d="M0 0.5 L7.5 4 L0 7.5 z" fill="%s"/></marker></defs>`, t.Faint)
 	p.put(`<rect width="%d" height="%d" rx="12" fill="%s"/>`, width, height, t.Page)
 	p.wires()
@@ -85,8 +85,8 @@ func (d Diagram) SVG(t Theme) string {
 	return p.out.String()
 }
 
-// Text is the picture in words, for who cannot see it.
-func (d Diagram) Text() string {
+// words is the picture in words, for who cannot see it.
+func (d Diagram) words() string {
 	var all strings.Builder
 	for _, a := range slices.Concat(d.Functions, d.Yours) {
 		fmt.Fprintf(&all, "%s: %s", a.Name, strings.ToLower(a.About[:1])+strings.TrimSuffix(a.About[1:], "."))

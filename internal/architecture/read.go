@@ -100,6 +100,14 @@ var beside = map[string][2]string{
 	"AWS::CloudWatch::CompositeAlarm": {"composite alarm", "composite alarms"},
 }
 
+// A reader holds what is read so far.
+type reader struct {
+	resources map[string]any
+	globals   any
+	uses      map[[2]string]map[string]bool // verbs by actor and store
+	optional  map[string]bool               // stores that no resource stands for
+}
+
 // Read reads the template at path. A type of resource that is neither drawn nor
 // counted, and a right on a store that it does not know, are errors.
 func Read(path string) (Diagram, error) {
@@ -107,26 +115,15 @@ func Read(path string) (Diagram, error) {
 	if err != nil {
 		return Diagram{}, err
 	}
-	return read(doc)
-}
-
-// A reader holds what is read so far.
-type reader struct {
-	resources map[string]any
-	globals   any
-	uses      map[[2]string]map[string]bool // verbs by actor and store
-	invokes   map[string]bool               // functions that a policy lets others call
-	optional  map[string]bool               // stores that no resource stands for
-}
-
-func read(doc map[string]any) (Diagram, error) {
-	r := reader{globals: at(doc, "Globals", "Function"), uses: map[[2]string]map[string]bool{}, invokes: map[string]bool{}, optional: map[string]bool{}}
+	r := reader{globals: template.At(doc, "Globals", "Function"), uses: map[[2]string]map[string]bool{}, optional: map[string]bool{}}
 	r.resources, _ = doc["Resources"].(map[string]any)
 	var d Diagram
 	counts := map[string]int{}
 	for _, id := range slices.Sorted(maps.Keys(r.resources)) {
-		kind := fmt.Sprint(at(r.resources[id], "Type"))
-		switch service, known := drawn[kind]; {
+		kind := fmt.Sprint(template.At(r.resources[id], "Type"))
+		service, known := drawn[kind]
+		_, counted := beside[kind]
+		switch {
 		case kind == "AWS::IAM::ManagedPolicy":
 			if err := r.policy(id, &d); err != nil {
 				return Diagram{}, err
@@ -139,7 +136,7 @@ func read(doc map[string]any) (Diagram, error) {
 			continue // one place for all of them
 		case service != "":
 			d.Stores = append(d.Stores, Store{ID: id, Service: service, Title: words(id), Optional: r.conditional(id)})
-		case !known && beside[kind] == [2]string{} && !slices.Contains(slices.Collect(maps.Keys(beside)), kind):
+		case !known && !counted:
 			return Diagram{}, fmt.Errorf("%s is a %s: say in package architecture where it is drawn", id, kind)
 		default:
 			counts[kind]++
@@ -157,44 +154,44 @@ func read(doc map[string]any) (Diagram, error) {
 
 // function reads one function, its way in and its role.
 func (r reader) function(id string, d *Diagram) error {
-	properties := at(r.resources[id], "Properties")
+	properties := template.At(r.resources[id], "Properties")
 	setting := func(name string) any {
-		if v := at(properties, name); v != nil {
+		if v := template.At(properties, name); v != nil {
 			return v
 		}
-		return at(r.globals, name)
+		return template.At(r.globals, name)
 	}
 	a := Actor{
-		ID: id, Name: strings.ToLower(strings.TrimSuffix(id, "Function")), About: sentence(at(properties, "Description")),
+		ID: id, Name: strings.ToLower(strings.TrimSuffix(id, "Function")), About: sentence(template.At(properties, "Description")),
 		Facts: fmt.Sprintf("%v s · %v MB", setting("Timeout"), setting("MemorySize")), Optional: r.conditional(id),
 	}
 	a.Entry = Entry{Kind: Invoked}
-	events, _ := at(properties, "Events").(map[string]any)
+	events, _ := template.At(properties, "Events").(map[string]any)
 	for name, event := range events {
-		own := at(event, "Properties")
-		switch at(event, "Type") {
+		own := template.At(event, "Properties")
+		switch template.At(event, "Type") {
 		case "HttpApi":
-			a.Entry = Entry{Route, fmt.Sprint(at(own, "Path"))}
+			a.Entry = Entry{Route, fmt.Sprint(template.At(own, "Path"))}
 		case "ScheduleV2":
-			a.Entry = Entry{Schedule, fmt.Sprint(at(own, "ScheduleExpression"))}
+			a.Entry = Entry{Schedule, fmt.Sprint(template.At(own, "ScheduleExpression"))}
 			r.deadLetters("the schedule", own)
 		case "DynamoDB":
-			a.Entry = Entry{Stream, strings.Join(references(at(own, "Stream")), ", ")}
+			a.Entry = Entry{Stream, strings.Join(references(template.At(own, "Stream")), ", ")}
 			r.deadLetters(id, own)
 		default:
-			return fmt.Errorf("%s: say in package architecture how its event %s, %v, is drawn", id, name, at(event, "Type"))
+			return fmt.Errorf("%s: say in package architecture how its event %s, %v, is drawn", id, name, template.At(event, "Type"))
 		}
 	}
 	d.Functions = append(d.Functions, a)
-	if at(properties, "Environment", "Variables", "PROVIDER_SECRETS") != nil {
+	if template.At(properties, "Environment", "Variables", "PROVIDER_SECRETS") != nil {
 		r.use(id, providers, "call")
 	}
-	role := references(at(properties, "Role"))
+	role := references(template.At(properties, "Role"))
 	if len(role) != 1 {
 		return fmt.Errorf("%s has the roles %v", id, role)
 	}
-	for _, policy := range flat(at(r.resources[role[0]], "Properties", "Policies")) {
-		if err := r.statements(id, at(policy, "PolicyDocument", "Statement")); err != nil {
+	for _, policy := range flat(template.At(r.resources[role[0]], "Properties", "Policies")) {
+		if err := r.statements(id, template.At(policy, "PolicyDocument", "Statement")); err != nil {
 			return err
 		}
 	}
@@ -204,19 +201,19 @@ func (r reader) function(id string, d *Diagram) error {
 // policy reads a policy that somebody else's role may have. One that is for the
 // functions' own roles adds no store.
 func (r reader) policy(id string, d *Diagram) error {
-	properties := at(r.resources[id], "Properties")
-	if at(properties, "Roles") != nil {
+	properties := template.At(r.resources[id], "Properties")
+	if template.At(properties, "Roles") != nil {
 		return nil
 	}
-	d.Yours = append(d.Yours, Actor{ID: id, Name: id, About: sentence(at(properties, "Description")), Optional: r.conditional(id)})
-	return r.statements(id, at(properties, "PolicyDocument", "Statement"))
+	d.Yours = append(d.Yours, Actor{ID: id, Name: id, About: sentence(template.At(properties, "Description")), Optional: r.conditional(id)})
+	return r.statements(id, template.At(properties, "PolicyDocument", "Statement"))
 }
 
 // statements reads the rights of an actor.
 func (r reader) statements(actor string, node any) error {
 	for _, s := range flat(node) {
-		for _, action := range flat(at(s, "Action")) {
-			for _, target := range flat(at(s, "Resource")) {
+		for _, action := range flat(template.At(s, "Action")) {
+			for _, target := range flat(template.At(s, "Resource")) {
 				if err := r.right(actor, fmt.Sprint(action), target); err != nil {
 					return err
 				}
@@ -232,11 +229,10 @@ func (r reader) right(actor, action string, target any) error {
 	store := ""
 	for _, id := range references(target) {
 		id = strings.TrimSuffix(strings.TrimSuffix(id, ".Alias"), ".Arn")
-		if drawn[fmt.Sprint(at(r.resources[id], "Type"))] != "" {
+		if drawn[fmt.Sprint(template.At(r.resources[id], "Type"))] != "" {
 			store = id
 		}
 		if name == "InvokeFunction" {
-			r.invokes[id] = true
 			r.use(actor, id, "invoke")
 		}
 	}
@@ -274,7 +270,7 @@ var verbs = map[string]string{
 // deadLetters reads where an event goes that nobody has taken.
 func (r reader) deadLetters(actor string, properties any) {
 	for _, path := range [][]string{{"DeadLetterConfig"}, {"DestinationConfig", "OnFailure"}} {
-		for _, id := range references(at(properties, path...)) {
+		for _, id := range references(template.At(properties, path...)) {
 			r.use(actor, id, "send")
 		}
 	}
@@ -291,7 +287,7 @@ func (r reader) use(actor, store, verb string) {
 	r.uses[key][verb] = true
 }
 
-func (r reader) conditional(id string) bool { return at(r.resources[id], "Condition") != nil }
+func (r reader) conditional(id string) bool { return template.At(r.resources[id], "Condition") != nil }
 
 // finish adds the stores that are no resources, and orders everything.
 func (r reader) finish(d *Diagram) {
@@ -333,10 +329,10 @@ func flat(node any) []any {
 		}
 		return all
 	}
-	if branches, ok := at(node, "Fn::If").([]any); ok && len(branches) == 3 {
+	if branches, ok := template.At(node, "Fn::If").([]any); ok && len(branches) == 3 {
 		return append(flat(branches[1]), flat(branches[2])...)
 	}
-	if node == nil || at(node, "Ref") == "AWS::NoValue" {
+	if node == nil || template.At(node, "Ref") == "AWS::NoValue" {
 		return nil
 	}
 	return []any{node}
@@ -373,25 +369,18 @@ func references(node any) []string {
 	return found
 }
 
+var capital = regexp.MustCompile(`[A-Z]`)
+
 // words splits a logical ID into its words, in lower case.
 func words(id string) []string {
-	return strings.Fields(strings.ToLower(regexp.MustCompile(`([A-Z])`).ReplaceAllString(id, " $1")))
+	return strings.Fields(strings.ToLower(capital.ReplaceAllString(id, " $0")))
 }
 
 // sentence is a description without what only an operator wants to see in it.
 func sentence(node any) string {
-	if s, ok := at(node, "Fn::Sub").(string); ok {
+	if s, ok := template.At(node, "Fn::Sub").(string); ok {
 		node = s
 	}
 	text, _, _ := strings.Cut(fmt.Sprint(node), " (")
 	return strings.TrimSuffix(text, ".") + "."
-}
-
-// at returns what stands in node under the keys, or nil.
-func at(node any, keys ...string) any {
-	for _, key := range keys {
-		fields, _ := node.(map[string]any)
-		node = fields[key]
-	}
-	return node
 }
