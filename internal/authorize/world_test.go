@@ -105,8 +105,7 @@ func ring(t *testing.T, document string) seal.Keys {
 // document.
 func (w *world) client(provider string, members map[string]any) oauth.Client {
 	w.t.Helper()
-	c := simulator.DefaultClient(provider)
-	document := map[string]any{"client_id": c.ID, "client_secret": c.Secret, "endpoints": w.sim.Endpoints(w.base, provider)}
+	document := w.sim.Secret(w.base, provider)
 	maps.Copy(document, members)
 	text, err := json.Marshal(document)
 	if err != nil {

@@ -114,8 +114,7 @@ func (w *world) clock() time.Time { return w.now }
 // document.
 func (w *world) client(provider string, members map[string]any) oauth.Client {
 	w.t.Helper()
-	c := simulator.DefaultClient(provider)
-	document := map[string]any{"client_id": c.ID, "client_secret": c.Secret, "endpoints": w.sim.Endpoints(w.base, provider)}
+	document := w.sim.Secret(w.base, provider)
 	maps.Copy(document, members)
 	text, err := json.Marshal(document)
 	if err != nil {

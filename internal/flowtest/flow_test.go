@@ -91,8 +91,7 @@ func deploy(t testing.TB) *deployment {
 	ring := `{"current":"k1","k1":"` + signingKey + `"}`
 	d.manager = &manager{documents: map[string]string{"seal": ring, "connect": ring}}
 	for _, p := range providers.All() {
-		c := simulator.DefaultClient(p.ID)
-		document, err := json.Marshal(map[string]any{"client_id": c.ID, "client_secret": c.Secret, "endpoints": d.simulator.Endpoints(server.URL, p.ID)})
+		document, err := json.Marshal(d.simulator.Secret(server.URL, p.ID))
 		if err != nil {
 			t.Fatal(err)
 		}

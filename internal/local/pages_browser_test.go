@@ -571,10 +571,9 @@ func testFragment(t *testing.T, b browser) {
 	sim := simulator.New(simulator.Config{Now: time.Now})
 	provider := httptest.NewServer(sim)
 	t.Cleanup(provider.Close)
-	client := simulator.DefaultClient("whisk")
-	document, _ := json.Marshal(map[string]any{"whisk": map[string]any{
-		"client_id": client.ID, "client_secret": client.Secret, "endpoints": sim.Endpoints(provider.URL, "whisk"), "response_type": "token",
-	}})
+	secret := sim.Secret(provider.URL, "whisk")
+	secret["response_type"] = "token"
+	document, _ := json.Marshal(map[string]any{"whisk": secret})
 	secrets := filepath.Join(t.TempDir(), "secrets.json")
 	if err := os.WriteFile(secrets, document, 0o600); err != nil {
 		t.Fatal(err)

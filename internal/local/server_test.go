@@ -162,10 +162,7 @@ func realProviders(t *testing.T, change ...func(*local.Config)) (r running, what
 	whatnot = simulator.New(simulator.Config{Now: func() time.Time { return r.clock.Now() }, TokenLifetime: 30 * time.Second})
 	server := httptest.NewServer(whatnot)
 	t.Cleanup(server.Close)
-	client := simulator.DefaultClient("whatnot")
-	document, err := json.Marshal(map[string]any{"whatnot": map[string]any{
-		"client_id": client.ID, "client_secret": client.Secret, "endpoints": whatnot.Endpoints(server.URL, "whatnot"),
-	}})
+	document, err := json.Marshal(map[string]any{"whatnot": whatnot.Secret(server.URL, "whatnot")})
 	if err != nil {
 		t.Fatal(err)
 	}

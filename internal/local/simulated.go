@@ -66,12 +66,9 @@ func saveSimulator(path string, s simulator.State, log *slog.Logger) {
 func simulatedDocument(s *simulator.Simulator, base string) ([]byte, error) {
 	all := map[string]map[string]any{}
 	for _, p := range providers.All() {
-		endpoints := s.Endpoints(base, p.ID)
-		if endpoints == nil {
-			continue // a provider that nobody simulates
+		if secret := s.Secret(base, p.ID); secret != nil {
+			all[p.ID] = secret
 		}
-		client := simulator.DefaultClient(p.ID)
-		all[p.ID] = map[string]any{"client_id": client.ID, "client_secret": client.Secret, "endpoints": endpoints}
 	}
 	return json.Marshal(all)
 }

@@ -141,6 +141,17 @@ func (s *Simulator) Endpoints(base, provider string) map[string]string {
 	return urls
 }
 
+// Secret returns the members of the client's secret with which a service reaches
+// provider below base as DefaultClient; nil for a provider that is not simulated.
+func (s *Simulator) Secret(base, provider string) map[string]any {
+	endpoints := s.Endpoints(base, provider)
+	if endpoints == nil {
+		return nil
+	}
+	c := DefaultClient(provider)
+	return map[string]any{"client_id": c.ID, "client_secret": c.Secret, "endpoints": endpoints}
+}
+
 // oauthRoutes mounts what the authorization code providers share.
 func (s *Simulator) oauthRoutes(p *provider) {
 	s.mux.HandleFunc("GET "+p.paths[authorizationURL], s.authorize(p))
