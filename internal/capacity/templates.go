@@ -77,11 +77,7 @@ func (t *Templates) read() error {
 
 // fields returns the mapping under the keys of node, nil where there is none.
 func fields(node any, keys ...string) map[string]any {
-	for _, key := range keys {
-		m, _ := node.(map[string]any)
-		node = m[key]
-	}
-	m, _ := node.(map[string]any)
+	m, _ := template.At(node, keys...).(map[string]any)
 	return m
 }
 
