@@ -2,11 +2,9 @@ package rules
 
 import (
 	"go/ast"
-	"go/parser"
-	"go/token"
-	"io/fs"
 	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -19,34 +17,15 @@ import (
 // group of constants or variables may share one, with a comment on the line.
 func TestEveryExportedSymbolIsDocumented(t *testing.T) {
 	packages := map[string]bool{} // by folder: whether one of its files has a package comment
-	files := 0
-	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() && strings.HasPrefix(d.Name(), ".") && d.Name() != ".." {
-			if d != nil && d.IsDir() && err == nil {
-				return fs.SkipDir
-			}
-			return err
-		}
-		if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
-			return nil
-		}
-		files++
-		fset := token.NewFileSet()
-		f, err := parser.ParseFile(fset, path, nil, parser.ParseComments)
-		if err != nil {
-			return err
-		}
-		dir := filepath.Dir(path)
+	for _, file := range goFiles(t, false) {
+		_, f := parse(t, file)
+		dir := path.Dir(file)
 		packages[dir] = packages[dir] || f.Doc != nil
 		for _, d := range f.Decls {
 			for _, name := range undocumented(d) {
-				t.Errorf("%s: %s has no comment", path, name)
+				t.Errorf("%s: %s has no comment", file, name)
 			}
 		}
-		return nil
-	})
-	if err != nil || files < 40 {
-		t.Fatalf("%d files read: %v", files, err)
 	}
 	for dir, ok := range packages {
 		if !ok {
@@ -164,24 +143,4 @@ func (r requirement) problems(sources string) (problems []string) {
 		}
 	}
 	return problems
-}
-
-// testSources is the source of all tests, and of the battery, which is one.
-func testSources(t *testing.T) string {
-	t.Helper()
-	var all strings.Builder
-	for _, folder := range []string{"internal", "pkg"} {
-		err := filepath.WalkDir(filepath.Join(root, folder), func(path string, d fs.DirEntry, err error) error {
-			if err != nil || d.IsDir() || !strings.HasSuffix(path, "_test.go") && filepath.Base(filepath.Dir(path)) != "battery" {
-				return err
-			}
-			b, err := os.ReadFile(path)
-			all.Write(b)
-			return err
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	return all.String()
 }

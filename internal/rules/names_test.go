@@ -1,7 +1,6 @@
 package rules
 
 import (
-	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -12,18 +11,7 @@ import (
 // Each test that the documents name exists, so that no line of the failure
 // table rests on nothing.
 func TestTheDocumentsNameTestsThatExist(t *testing.T) {
-	var tests strings.Builder
-	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || !strings.HasSuffix(path, "_test.go") {
-			return err
-		}
-		b, err := os.ReadFile(path)
-		tests.Write(b)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	sources := testSources(t)
 	documents, _ := filepath.Glob(filepath.Join(root, "docs", "*.md"))
 	documents = append(documents, filepath.Join(root, "README.md"))
 	named := 0
@@ -34,7 +22,7 @@ func TestTheDocumentsNameTestsThatExist(t *testing.T) {
 		}
 		for _, name := range regexp.MustCompile(`\bTest[A-Z]\w+`).FindAllString(string(b), -1) {
 			named++
-			if !strings.Contains(tests.String(), "func "+name+"(") {
+			if !strings.Contains(sources, "func "+name+"(") {
 				t.Errorf("%s names %s, which does not exist", filepath.Base(d), name)
 			}
 		}

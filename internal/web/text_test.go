@@ -5,8 +5,6 @@ import (
 	"go/parser"
 	"go/token"
 	"html"
-	"io/fs"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -54,67 +52,6 @@ func TestEverySentenceOfAPageStandsInOneFile(t *testing.T) {
 	if read < 100 {
 		t.Errorf("only %d pieces of text were read", read)
 	}
-}
-
-// A Text is written in text.go and nowhere else, so that nothing is left in
-// another language.
-func TestEveryTextIsMadeInOneFile(t *testing.T) {
-	texts := 0
-	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() && strings.HasPrefix(d.Name(), ".") && d.Name() != ".." {
-			if d != nil && d.IsDir() && err == nil {
-				return fs.SkipDir
-			}
-			return err
-		}
-		if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
-			return nil
-		}
-		fset := token.NewFileSet()
-		f, err := parser.ParseFile(fset, path, nil, 0)
-		if err != nil {
-			return err
-		}
-		here := filepath.ToSlash(path) == "../../internal/web/text.go"
-		ast.Inspect(f, func(n ast.Node) bool {
-			if what := madeText(f.Name.Name, n); what != "" {
-				texts++
-				if !here {
-					t.Errorf("%s: %s belongs into internal/web/text.go", fset.Position(n.Pos()), what)
-				}
-			}
-			return true
-		})
-		return nil
-	})
-	if err != nil || texts < 20 {
-		t.Fatalf("%d texts were found: %v", texts, err)
-	}
-}
-
-// madeText says which words of a Text a node writes: a literal of one, or an
-// assignment to its fields. "" is none.
-func madeText(pkg string, n ast.Node) string {
-	switch n := n.(type) {
-	case *ast.CompositeLit:
-		switch typ := n.Type.(type) {
-		case *ast.Ident:
-			if pkg == "web" && typ.Name == "Text" && len(n.Elts) > 0 {
-				return "a Text"
-			}
-		case *ast.SelectorExpr:
-			if x, ok := typ.X.(*ast.Ident); ok && x.Name == "web" && typ.Sel.Name == "Text" && len(n.Elts) > 0 {
-				return "a web.Text"
-			}
-		}
-	case *ast.AssignStmt:
-		for _, to := range n.Lhs {
-			if sel, ok := to.(*ast.SelectorExpr); ok && slices.Contains([]string{"web", "authorize", "callback"}, pkg) && slices.Contains([]string{"Title", "Detail", "Next"}, sel.Sel.Name) {
-				return "what is assigned to " + sel.Sel.Name
-			}
-		}
-	}
-	return ""
 }
 
 // Whatever a page says, it says what to do next, in whole and short sentences.
