@@ -41,11 +41,12 @@ func newHandler(log *slog.Logger) (*refresh.Handler, error) {
 	renewer, err3 := m.Renewer(store, secrets, tokens)
 	rescuer, err4 := m.Rescuer(store, secrets, tokens)
 	queue, err5 := m.Queue()
-	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
+	table, err6 := m.Table(store)
+	if err := errors.Join(err1, err2, err3, err4, err5, err6); err != nil {
 		return nil, err
 	}
 	return &refresh.Handler{
-		Index: store, Sweeps: store, Providers: store, Clients: secrets, Queue: queue, Renew: renewer.Renew, Rescue: rescuer.Rescue,
+		Index: store, Sweeps: store, Providers: store, Table: table, Clients: secrets, Queue: queue, Renew: renewer.Renew, Rescue: rescuer.Rescue,
 		Shards: s.DueShards, Concurrency: s.RefreshConcurrency, NewID: crand.Text, Random: rand.Float64, Now: time.Now, Log: log,
 		FunctionName: m.FunctionName(),
 	}, nil

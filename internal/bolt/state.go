@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -32,7 +33,8 @@ type stateRow struct {
 	LeaseID    string  `json:"lease_id,omitempty"`
 	LeaseUntil seconds `json:"lease_until,omitempty"`
 
-	Generations []int `json:"generations,omitempty"` // every number of shards that was swept
+	Generations []int  `json:"generations,omitempty"` // every number of shards that was swept
+	Table       string `json:"table,omitempty"`       // the ID of the table that was swept
 
 	Breaker breaker `json:"breaker,omitzero"`
 	FreeAt  int64   `json:"free_at,omitempty"` // Unix milliseconds
@@ -172,22 +174,25 @@ func (s *Store) GetRequest(ctx context.Context, id, stateID string) (r connectio
 	return r, nil
 }
 
-// TakeSweep takes the sweep lease of s.Name and returns every number of shards
-// that it was ever taken with. It is connection.ErrConflict while another holds
-// it.
-func (s *Store) TakeSweep(ctx context.Context, sweep connection.Sweep) (generations []int, err error) {
+// TakeSweep takes the sweep lease of s.Name and returns what sweeps remember. It
+// is connection.ErrConflict while another holds it.
+func (s *Store) TakeSweep(ctx context.Context, sweep connection.Sweep) (swept connection.Swept, err error) {
 	err = s.changeState(ctx, "take the sweep lease", sweepID(sweep.Name), func(row *stateRow) error {
 		if row.LeaseID != sweep.ID && row.LeaseUntil > secondsOf(sweep.Now) {
 			return connection.ErrConflict
 		}
 		row.LeaseID, row.LeaseUntil = sweep.ID, secondsOf(sweep.Until)
-		if sweep.Name == "" && !slices.Contains(row.Generations, sweep.Shards) {
+		if sweep.Name != "" {
+			return nil
+		}
+		if !slices.Contains(row.Generations, sweep.Shards) {
 			row.Generations = slices.Sorted(slices.Values(append(row.Generations, sweep.Shards)))
 		}
-		generations = row.Generations
+		row.Table = cmp.Or(sweep.Table, row.Table)
+		swept = connection.Swept{Generations: row.Generations, Table: row.Table}
 		return nil
 	})
-	return generations, err
+	return swept, err
 }
 
 // EndSweep gives the sweep lease of a name back, if id still holds it.

@@ -166,4 +166,13 @@ type Sweep struct {
 	// Shards is the number of shards of the due index from now on. The store
 	// remembers each number that was ever given.
 	Shards int
+	// Table is the ID of the connections table from now on, for the sweep of all
+	// shards to remember; "": what is remembered stays.
+	Table string
+}
+
+// Swept is what sweeps of all shards remember. That of a sweep of one is zero.
+type Swept struct {
+	Generations []int  // every number of shards that there ever was, ascending
+	Table       string // the ID of the connections table; "": none was given
 }

@@ -119,8 +119,9 @@ type State interface {
 
 	// TakeSweep takes the sweep lease of s.Name for s.ID until s.Until, or
 	// prolongs it. It returns, for the sweep of all shards, every s.Shards that
-	// was ever given, ascending. ErrConflict: another holds it at s.Now.
-	TakeSweep(ctx context.Context, s connection.Sweep) (generations []int, err error)
+	// was ever given, ascending, and the s.Table that was given last. ErrConflict:
+	// another holds it at s.Now, and nothing was written.
+	TakeSweep(ctx context.Context, s connection.Sweep) (connection.Swept, error)
 
 	// EndSweep gives the sweep lease of a name back, if id still holds it.
 	EndSweep(ctx context.Context, name, id string) error

@@ -28,7 +28,7 @@ type Memory struct {
 	due         map[string][]dueEntry       // by shard, sorted
 	requests    map[string]requestRow       // by ID
 	sweeps      map[string]connection.Lease // by name
-	generations []int
+	swept       connection.Swept
 	breakers    map[string]connection.Breaker // by provider
 	free        map[string]time.Time          // by provider
 	calls       map[string]int

@@ -1,6 +1,7 @@
 package connectiontest
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -92,19 +93,20 @@ func (m *Memory) GetRequest(ctx context.Context, id, state string) (connection.R
 }
 
 // TakeSweep implements State.
-func (m *Memory) TakeSweep(ctx context.Context, s connection.Sweep) ([]int, error) {
-	return write(ctx, m, "TakeSweep", s, func() ([]int, error) {
+func (m *Memory) TakeSweep(ctx context.Context, s connection.Sweep) (connection.Swept, error) {
+	return write(ctx, m, "TakeSweep", s, func() (connection.Swept, error) {
 		if held := m.sweeps[s.Name]; held.Held(second(s.Now)) && held.ID != s.ID {
-			return nil, connection.ErrConflict
+			return connection.Swept{}, connection.ErrConflict
 		}
 		m.sweeps[s.Name] = connection.Lease{ID: s.ID, Until: second(s.Until)}
 		if s.Name != "" {
-			return nil, nil
+			return connection.Swept{}, nil
 		}
-		if !slices.Contains(m.generations, s.Shards) {
-			m.generations = slices.Sorted(slices.Values(append(m.generations, s.Shards)))
+		if !slices.Contains(m.swept.Generations, s.Shards) {
+			m.swept.Generations = slices.Sorted(slices.Values(append(m.swept.Generations, s.Shards)))
 		}
-		return slices.Clone(m.generations), nil
+		m.swept.Table = cmp.Or(s.Table, m.swept.Table)
+		return connection.Swept{Generations: slices.Clone(m.swept.Generations), Table: m.swept.Table}, nil
 	})
 }
 

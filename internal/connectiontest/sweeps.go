@@ -20,6 +20,7 @@ var sweeps = []promise{
 	{"each shard has a sweep lease of its own", testSweepOfShards},
 	{"a sweep knows every number of shards there ever was", testGenerations},
 	{"the sweep of a shard neither tells nor adds a number of shards", testGenerationsOfShards},
+	{"a sweep knows the table of the one before", testTableOfASweep},
 }
 
 // take takes the sweep lease for leaseTime.
@@ -41,8 +42,8 @@ func generations(t *testing.T, s Store, sweep connection.Sweep, want ...int) {
 	t.Helper()
 	sweep.Now, sweep.Until = noon, later
 	got, err := s.TakeSweep(t.Context(), sweep)
-	if err != nil || !slices.Equal(got, want) {
-		t.Errorf("TakeSweep %q with %d shards = %v, %v, want %v", sweep.Name, sweep.Shards, got, err, want)
+	if err != nil || !slices.Equal(got.Generations, want) {
+		t.Errorf("TakeSweep %q with %d shards = %v, %v, want %v", sweep.Name, sweep.Shards, got.Generations, err, want)
 	}
 }
 
@@ -128,4 +129,25 @@ func testGenerationsOfShards(t *testing.T, s Store) {
 	generations(t, s, connection.Sweep{Name: "4.0", ID: "a", Shards: 8})
 	generations(t, s, connection.Sweep{ID: "a", Shards: 2}, 2)
 	generations(t, s, connection.Sweep{Name: "2.0", ID: "a", Shards: 2})
+}
+
+// Only the holder changes it, and a sweep that names none leaves it as it is.
+func testTableOfASweep(t *testing.T, s Store) {
+	table := func(name, id, given, want string) {
+		t.Helper()
+		got, err := s.TakeSweep(t.Context(), connection.Sweep{Name: name, ID: id, Now: noon, Until: later, Shards: 4, Table: given})
+		if err != nil || got.Table != want {
+			t.Errorf("TakeSweep %q by %s with table %q = %q, %v, want %q", name, id, given, got.Table, err, want)
+		}
+	}
+	table("", "a", "", "")
+	table("", "a", "one", "one")
+	_, err := s.TakeSweep(t.Context(), connection.Sweep{ID: "b", Now: noon, Until: later, Shards: 4, Table: "two"})
+	refused(t, "TakeSweep by another", err, connection.ErrConflict)
+	table("4.0", "a", "three", "")
+	table("", "a", "", "one")
+	ok(t, "EndSweep", s.EndSweep(t.Context(), "", "a"))
+	table("", "b", "", "one")
+	table("", "b", "two", "two")
+	table("4.0", "a", "", "")
 }

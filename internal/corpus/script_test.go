@@ -181,9 +181,9 @@ func reads(t *testing.T, s *dynamo.Store, f format) map[string]any {
 	b, err := s.GetBreaker(t.Context(), providerName)
 	must(t, err)
 	out["breaker"] = dump(b)
-	generations, err := s.TakeSweep(t.Context(), connection.Sweep{ID: "sweep-1", Now: noon, Until: noon.Add(time.Minute), Shards: 4})
+	swept, err := s.TakeSweep(t.Context(), connection.Sweep{ID: "sweep-1", Now: noon, Until: noon.Add(time.Minute), Shards: 4})
 	must(t, err)
-	out["generations"] = generations
+	out["generations"] = swept.Generations
 	start, err := s.ReserveTime(t.Context(), providerName, time.Second, noon, noon.Add(time.Minute))
 	must(t, err)
 	out["free at"] = dump(start)

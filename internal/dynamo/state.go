@@ -142,28 +142,31 @@ func (s *Store) GetRequest(ctx context.Context, id, state string) (connection.Re
 	return r, nil
 }
 
-// TakeSweep takes the sweep lease of s.Name, or prolongs it, and returns every
-// number of shards that it was ever taken with. It is connection.ErrConflict
-// while another holds it.
-func (s *Store) TakeSweep(ctx context.Context, sweep connection.Sweep) (generations []int, err error) {
+// TakeSweep takes the sweep lease of s.Name, or prolongs it, and returns what
+// sweeps remember. It is connection.ErrConflict while another holds it.
+func (s *Store) TakeSweep(ctx context.Context, sweep connection.Sweep) (connection.Swept, error) {
 	const doing = "take the sweep lease"
 	update := "SET lease_id = :id, lease_until = :until"
 	values := item{":id": str(sweep.ID), ":until": number(sweep.Until.Unix()), ":now": number(sweep.Now.Unix())}
 	if sweep.Name == "" {
+		if sweep.Table != "" {
+			update += ", table_id = :table"
+			values[":table"] = str(sweep.Table)
+		}
 		update += " ADD generations :shards"
 		values[":shards"] = &types.AttributeValueMemberNS{Value: []string{strconv.Itoa(sweep.Shards)}}
 	}
 	row, err := s.updateState(ctx, doing, sweepID(sweep.Name), update,
 		"attribute_not_exists(lease_id) OR lease_id = :id OR lease_until <= :now", values)
 	if err != nil {
-		return nil, err
+		return connection.Swept{}, err
 	}
 	r := newReader(row)
-	generations = r.numbers("generations")
+	swept := connection.Swept{Generations: r.numbers("generations"), Table: r.text("table_id")}
 	if *r.err != nil {
-		return nil, fmt.Errorf("%s: %w", doing, *r.err)
+		return connection.Swept{}, fmt.Errorf("%s: %w", doing, *r.err)
 	}
-	return generations, nil
+	return swept, nil
 }
 
 // EndSweep gives the sweep lease of a name back, if id still holds it.

@@ -91,6 +91,7 @@ var duties = map[string]struct {
 		"DynamoDB away: {Due:1 Refreshed:1 Failed:0 Skipped:0 Remaining:0}, spilled, 0 left",
 		"a spill of long ago: {Due:0 Refreshed:0 Failed:0 Skipped:0 Remaining:0}, 0 left",
 		`more than it can do: {Due:500 Refreshed:0 Failed:0 Skipped:0 Remaining:500}, hints [{"shard":"3"}]`,
+		"another table: {Due:0 Refreshed:0 Failed:0 Skipped:0 Remaining:0}, 4 held",
 	}},
 	"ConnectionsFunction": {controlling, []string{
 		"issue: active", "get: active", "list: 1", "list by status: 1", "refresh: active", "hold: done",
@@ -265,7 +266,10 @@ func sweeping(d *deployment) (lines []string) {
 	d.fill("3", 500)
 	line = observe(d.t.Context(), f, sweep)
 	_, hints := queue.Event(d.t, eventtest.Read(d.t, "refresh-hints.json", nil))
-	return append(lines, fmt.Sprintf("more than it can do: %s, hints %s", line, hints))
+	lines = append(lines, fmt.Sprintf("more than it can do: %s, hints %s", line, hints))
+	d.exchange()
+	line = observe(d.t.Context(), f, sweep)
+	return append(lines, fmt.Sprintf("another table: %s, %d held", line, d.held()))
 }
 
 // unspill removes a spill.

@@ -32,7 +32,7 @@ type DueIndex interface {
 
 // Sweeps keeps two sweeps from running at once.
 type Sweeps interface {
-	TakeSweep(ctx context.Context, s connection.Sweep) (generations []int, err error)
+	TakeSweep(ctx context.Context, s connection.Sweep) (connection.Swept, error)
 	EndSweep(ctx context.Context, name, id string) error
 }
 
@@ -50,12 +50,13 @@ type Clients interface {
 	Client(ctx context.Context, provider string) (oauth.Client, error)
 }
 
-// A Handler serves the scheduled event and shard hints. Every field but Queue,
-// Rescue and FunctionName is required.
+// A Handler serves the scheduled event and shard hints. Every field but Table,
+// Queue, Rescue and FunctionName is required.
 type Handler struct {
 	Index       DueIndex
 	Sweeps      Sweeps
 	Providers   Providers
+	Table       *Table // nil: nobody looks whether it is another one, as in local mode
 	Clients     Clients
 	Renew       func(ctx context.Context, k connection.Key, storedFence int64) (Report, error)
 	Queue       Queue                           // nil: every sweep does its work itself
@@ -74,7 +75,8 @@ type Handler struct {
 }
 
 // A Summary is the answer to a sweep: how many connections were found due, and
-// what became of them. All zero: another sweep is under way.
+// what became of them. All zero: another sweep is under way, or this one has
+// found that the connections table is another one.
 type Summary struct {
 	Due       int `json:"due"`
 	Refreshed int `json:"refreshed"`
@@ -127,15 +129,20 @@ func (h *Handler) checkTimeout(ctx context.Context) error {
 // sweep refreshes what is due in every shard, unless another sweep is at it.
 func (h *Handler) sweep(ctx context.Context) (Summary, error) {
 	id := h.NewID()
-	generations, err := h.Sweeps.TakeSweep(ctx, connection.Sweep{ID: id, Now: h.Now(), Until: h.deadline(ctx), Shards: h.Shards})
+	lease := connection.Sweep{ID: id, Now: h.Now(), Until: h.deadline(ctx), Shards: h.Shards}
+	swept, err := h.Sweeps.TakeSweep(ctx, lease)
 	switch {
 	case errors.Is(err, connection.ErrConflict):
 		return Summary{}, nil
 	case err != nil:
 		return Summary{}, fmt.Errorf("take sweep lease: %w", err)
 	}
+	if exchanged, err := h.exchanged(ctx, lease, swept.Table); exchanged {
+		h.endSweep(ctx, "", id)
+		return Summary{}, err
+	}
 	var shards []string
-	for _, n := range generations {
+	for _, n := range swept.Generations {
 		for i := range n {
 			shards = append(shards, connection.ShardKey(n, i))
 		}

@@ -35,6 +35,7 @@ var granted = map[string][]string{
 		"secretsmanager:GetSecretValue on " + secretsBelow + "providers/*",
 	},
 	"RefreshRole": {
+		"dynamodb:DescribeTable on ConnectionsTable.Arn",
 		"dynamodb:GetItem on ConnectionsTable.Arn",
 		"dynamodb:GetItem on StateTable.Arn",
 		"dynamodb:Query on ${ConnectionsTable.Arn}/index/due",

@@ -75,7 +75,7 @@ func needed() map[string][]Call {
 		"AuthorizeRole": slices.Concat(logs("authorize"), calls(sealARN, "secretsmanager:GetSecretValue"), calls(connectARN, "secretsmanager:GetSecretValue"),
 			calls(providerARN, "secretsmanager:GetSecretValue"), calls("*", "secretsmanager:BatchGetSecretValue")),
 		"CallbackRole": slices.Concat(logs("callback"), store),
-		"RefreshRole": slices.Concat(logs("refresh"), store, calls(connectionsARN+"/index/due", "dynamodb:Query"),
+		"RefreshRole": slices.Concat(logs("refresh"), store, calls(connectionsARN+"/index/due", "dynamodb:Query"), calls(connectionsARN, "dynamodb:DescribeTable"),
 			calls(rescueARN, "secretsmanager:GetSecretValue"), calls("*", "secretsmanager:ListSecrets"), calls(queue("SweepDeadLetters"), "sqs:SendMessage"),
 			calls(queue("ShardQueue"), "sqs:SendMessage", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")),
 		"ConnectionsRole": slices.Concat(logs("connections"), store, calls(connectionsARN, "dynamodb:Query", "dynamodb:Scan"), calls(rescueARN, "secretsmanager:GetSecretValue")),

@@ -25,6 +25,7 @@ import (
 	"github.com/evergrant/evergrant/internal/refresh"
 	"github.com/evergrant/evergrant/internal/secrets"
 	"github.com/evergrant/evergrant/internal/settings"
+	"github.com/evergrant/evergrant/pkg/providers"
 )
 
 // A Machine is what a function runs on, and what it was told. Every field is
@@ -65,6 +66,25 @@ func (m Machine) Store() (*dynamo.Store, error) {
 		return nil, err
 	}
 	return &dynamo.Store{API: dynamodb.NewFromConfig(c), ConnectionsTable: m.Settings.ConnectionsTable, StateTable: m.Settings.StateTable}, nil
+}
+
+// Table returns what notices that the connections table was exchanged.
+func (m Machine) Table(store *dynamo.Store) (*refresh.Table, error) {
+	c, err := awsenv.Config(m.Getenv, "DYNAMODB", m.AWS)
+	if err != nil {
+		return nil, err
+	}
+	client := dynamodb.NewFromConfig(c)
+	t := &refresh.Table{
+		ID: func(ctx context.Context) (string, error) {
+			return dynamo.TableID(ctx, client, m.Settings.ConnectionsTable)
+		},
+		Hold: store.Hold,
+	}
+	for _, p := range providers.All() {
+		t.Providers = append(t.Providers, p.ID)
+	}
+	return t, nil
 }
 
 // Queue returns the queue of shard hints, nil where there is none.
