@@ -220,17 +220,7 @@ func TestEachProblemOfADeploymentIsFoundAndHasItsFix(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			w := healthy()
 			tt.spoil(w)
-			findings := w.deployment(t)
-			got := without(text(findings), usual)
-			if len(got) != len(tt.want) {
-				t.Fatalf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(tt.want, "\n"))
-			}
-			for i := range got {
-				if !strings.HasPrefix(got[i], tt.want[i]) {
-					t.Errorf("got\n%s\nwant\n%s", got[i], tt.want[i])
-				}
-			}
-			promised(t, findings)
+			finds(t, w.deployment(t), usual, tt.want)
 		})
 	}
 }
@@ -238,6 +228,17 @@ func TestEachProblemOfADeploymentIsFoundAndHasItsFix(t *testing.T) {
 // clientSecretName is a value in the place of a member's name, as somebody
 // enters it who mistakes the two fields of a form.
 const clientSecretName = "CANARY0name"
+
+// finds checks that the findings beside the usual ones begin as want says, one
+// each, and hold what is promised.
+func finds(t *testing.T, findings []Finding, usual, want []string) {
+	t.Helper()
+	got := without(text(findings), usual)
+	if !slices.EqualFunc(got, want, strings.HasPrefix) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	promised(t, findings)
+}
 
 // promised holds findings to what is said of all of them.
 func promised(t *testing.T, findings []Finding) {
@@ -274,12 +275,7 @@ func TestEachProblemOfLocalModeIsFound(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			w := healthy()
 			tt.spoil(w)
-			findings := w.local(t)
-			got := without(text(findings), usual)
-			if len(got) != len(tt.want) || !strings.HasPrefix(got[0], tt.want[0]) {
-				t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(tt.want, "\n"))
-			}
-			promised(t, findings)
+			finds(t, w.local(t), usual, tt.want)
 		})
 	}
 	w := healthy()
@@ -365,17 +361,7 @@ func TestFunctionsTellTheSettings(t *testing.T) {
 			w := healthy()
 			w.settings, w.functions = nil, stack()
 			tt.spoil(w.functions)
-			findings := w.deployment(t)
-			got := without(text(findings), usual)
-			if len(got) != len(tt.want) {
-				t.Fatalf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(tt.want, "\n"))
-			}
-			for i := range got {
-				if !strings.HasPrefix(got[i], tt.want[i]) {
-					t.Errorf("got %s, want %s", got[i], tt.want[i])
-				}
-			}
-			promised(t, findings)
+			finds(t, w.deployment(t), usual, tt.want)
 		})
 	}
 }

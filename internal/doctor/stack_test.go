@@ -92,17 +92,7 @@ func TestWhatIsWrongWithAStackIsFoundAndHasItsFix(t *testing.T) {
 				usual = telling
 			}
 			tt.spoil(w)
-			findings := w.deployment(t)
-			got := without(text(findings), usual)
-			if len(got) != len(tt.want) {
-				t.Fatalf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(tt.want, "\n"))
-			}
-			for i := range got {
-				if !strings.HasPrefix(got[i], tt.want[i]) {
-					t.Errorf("got\n%s\nwant\n%s", got[i], tt.want[i])
-				}
-			}
-			promised(t, findings)
+			finds(t, w.deployment(t), usual, tt.want)
 		})
 	}
 }
@@ -110,15 +100,11 @@ func TestWhatIsWrongWithAStackIsFoundAndHasItsFix(t *testing.T) {
 func TestAStackThatTellsItsHostHasNoProblem(t *testing.T) {
 	w := healthy()
 	w.tells()
-	findings := w.deployment(t)
-	got := without(text(findings), text(healthy().deployment(t)))
 	want := []string{
 		"ok function/stack-events:live: the events function starts with its settings", "ok events/bus: host is there",
 		"ok events/stream: the connections table has a stream of NEW_AND_OLD_IMAGES", "ok events/mapping: the event source mapping is enabled",
 	}
-	if strings.Join(got, "\n") != strings.Join(want, "\n") {
-		t.Errorf("got\n%s", strings.Join(got, "\n"))
-	}
+	finds(t, w.deployment(t), text(healthy().deployment(t)), want)
 }
 
 func TestAStackThatCannotBeLookedAtIsAllThereIsToSay(t *testing.T) {
@@ -211,11 +197,7 @@ func TestWhereAConnectLinkLeadsIsFound(t *testing.T) {
 				tt.spoil(&a)
 				return a
 			}
-			findings := w.deployment(t)
-			if got := without(text(findings), usual); len(got) != 1 || !strings.HasPrefix(got[0], tt.want) {
-				t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), tt.want)
-			}
-			promised(t, findings)
+			finds(t, w.deployment(t), usual, []string{tt.want})
 		})
 	}
 }
