@@ -200,6 +200,14 @@ func TestEachAlarmGoesOffInItsIncident(t *testing.T) {
 			w.h.Concurrency, w.endpoint.answer = 1, after(20*time.Second, w.endpoint.answer)
 			w.minutes(t, 16)
 		}, []string{"OldestDueAlarm"}},
+		{"the connections table was exchanged", func(t *testing.T, w *watch) {
+			id := "one"
+			w.h.Table = &Table{ID: func(context.Context) (string, error) { return id, nil }, Hold: w.store.Hold, Providers: []string{"acme"}}
+			w.healthy(t, 60)
+			w.minutes(t, 2)
+			id = "two"
+			w.minutes(t, 16)
+		}, []string{"OldestDueAlarm"}},
 		{"a token is about to expire", func(t *testing.T, w *watch) { w.connectAt(t, 0, 0, 30*time.Second, "good"); w.minutes(t, 5) }, []string{"ExpiryAlarm"}},
 	}
 	own, met := ownAlarms(t), map[string]bool{}
