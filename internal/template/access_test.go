@@ -124,7 +124,7 @@ var granted = map[string][]string{
 		"logs:FilterLogEvents on CallbackLogs.Arn",
 		"logs:FilterLogEvents on ConnectionsLogs.Arn",
 		"logs:FilterLogEvents on RefreshLogs.Arn",
-		"scheduler:GetSchedule on " + ours("scheduler", "schedule/default/${AWS::StackName}-*"),
+		"scheduler:GetSchedule on RefreshFunctionSweep.Arn",
 		"secretsmanager:CreateSecret on " + secretsBelow + "providers/*",
 		"secretsmanager:CreateSecret on " + secretsBelow + "rescue/*",
 		"secretsmanager:DescribeSecret on ConnectSecret",

@@ -82,6 +82,8 @@ var mutations = []struct {
 	{"a role allows what its function does, and nothing else", "${ConnectionsTable.Arn}/index/due", "${ConnectionsTable.Arn}"},
 	{"a role allows what its function does, and nothing else", "                  - !Ref ConnectSecret\n", ""},
 	{"a role allows what its function does, and nothing else", "Action: secretsmanager:BatchGetSecretValue", "Action: secretsmanager:DescribeSecret"},
+	{"a role allows what its function does, and nothing else", "!GetAtt RefreshFunctionSweep.Arn",
+		`!Sub "arn:${AWS::Partition}:scheduler:${AWS::Region}:${AWS::AccountId}:schedule/default/${AWS::StackName}-*"`},
 	{"no permission has a wildcard but those with a reason", "Action: dynamodb:Query", "Action: dynamodb:*"},
 	{"no permission has a wildcard but those with a reason", "Resource: !Sub ${ConnectionsTable.Arn}/index/due", `Resource: "*"`},
 	{"no permission has a wildcard but those with a reason", "${ConnectionsTable.Arn}/index/due", "${ConnectionsTable.Arn}/index/*"},

@@ -26,6 +26,9 @@ func (r *renderer) ref(name string) (any, error) {
 // madeUp returns what Ref and GetAtt give of a resource, in the form that AWS
 // gives it.
 func (r *renderer) madeUp(id, attribute string) (any, error) {
+	if attribute == "Arn" && r.schedules(id) {
+		return arn("scheduler", "schedule/default/stack-"+id), nil
+	}
 	if !r.exists(id) {
 		return nil, fmt.Errorf("%s is neither a parameter nor a resource that is there", id)
 	}
@@ -75,6 +78,20 @@ func (r *renderer) madeUp(id, attribute string) (any, error) {
 		return "stack-" + id, nil
 	}
 	return nil, fmt.Errorf("%s of %s, %s, is not known here", attribute, id, kind)
+}
+
+// schedules reports whether id is of a schedule that SAM makes of an event of a
+// function, whose names it joins ("Generated CloudFormation resources when
+// AWS::Serverless::Function is specified", 2026-11-23).
+func (r *renderer) schedules(id string) bool {
+	functions, _ := at(r.doc, "Resources").(map[string]any)
+	for function := range functions {
+		event, its := strings.CutPrefix(id, function)
+		if its && at(functions, function, "Properties", "Events", event, "Type") == "ScheduleV2" && r.exists(function) {
+			return true
+		}
+	}
+	return false
 }
 
 // arn returns an ARN of the stack's region and account.
