@@ -67,6 +67,25 @@ func (c *cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// One client ID may be that of two environments, or of two providers.
+func TestConnectionsOfAClientAreCountedByProviderAndEnvironment(t *testing.T) {
+	newCloud(t, &cloud{answer: func(map[string]any) (string, string) {
+		var rows []string
+		for i, place := range []string{`"whatnot","environment":"sandbox"`, `"whatnot","environment":"production"`, `"whisk","environment":"production"`, `"whatnot","environment":"production"`} {
+			rows = append(rows, fmt.Sprintf(`{"connection_id":"acct_%d","client_id":"old","connection_status":"active","provider":%s}`, i, place))
+		}
+		return "", `{"connections":[` + strings.Join(rows, ",") + `,{"connection_id":"acct_9","client_id":"new","connection_status":"active","provider":"whatnot","environment":"production"}]}`
+	}})
+	got := evergrant(t, "list", "--client", "old", "--function", "stack-Connections")
+	want := `of client ID old at whatnot, production: 2
+of client ID old at whatnot, sandbox: 1
+of client ID old at whisk, production: 1
+`
+	if got.code != exitOK || !strings.HasSuffix(got.stdout, "\n"+want) || strings.Contains(got.stdout, "acct_9") {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestADeployedStackIsAskedByItsFunction(t *testing.T) {
 	c := newCloud(t, &cloud{answer: func(map[string]any) (string, string) {
 		return "", `{"connection":{"connection_id":"acct_42","provider":"whatnot","connection_status":"active","expires_at":1795435260,"account_label":"ada\u001b[31m","new":1}}`

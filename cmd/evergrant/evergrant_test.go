@@ -89,18 +89,18 @@ func TestListAndShow(t *testing.T) {
 		args []string
 		want string
 	}{
-		{"all", []string{"list"}, `CONNECTION ID   PROVIDER   STATUS   TIME LEFT    ACCOUNT
-one             whcc       active   30 min 0 s   -
-two             whcc       active   30 min 0 s   -
+		{"all", []string{"list"}, `CONNECTION ID   PROVIDER   ENVIRONMENT   STATUS   TIME LEFT    ACCOUNT
+one             whcc       production    active   30 min 0 s   -
+two             whcc       production    active   30 min 0 s   -
 `},
-		{"of one connection ID", []string{"list", "two"}, `CONNECTION ID   PROVIDER   STATUS   TIME LEFT    ACCOUNT
-two             whcc       active   30 min 0 s   -
+		{"of one connection ID", []string{"list", "two"}, `CONNECTION ID   PROVIDER   ENVIRONMENT   STATUS   TIME LEFT    ACCOUNT
+two             whcc       production    active   30 min 0 s   -
 `},
 		{"of a status", []string{"list", "--status", "disconnected"}, "There are no connections.\n"},
-		{"of a client", []string{"list", "--client", "simulated-whcc-client", "--status", "active"}, `CONNECTION ID   PROVIDER   STATUS   TIME LEFT    ACCOUNT
-one             whcc       active   30 min 0 s   -
-two             whcc       active   30 min 0 s   -
-of client ID simulated-whcc-client: 2
+		{"of a client", []string{"list", "--client", "simulated-whcc-client", "--status", "active"}, `CONNECTION ID   PROVIDER   ENVIRONMENT   STATUS   TIME LEFT    ACCOUNT
+one             whcc       production    active   30 min 0 s   -
+two             whcc       production    active   30 min 0 s   -
+of client ID simulated-whcc-client at whcc, production: 2
 `},
 		{"of a client that none is of", []string{"list", "--client", "old-client"}, "There are no connections.\nof client ID old-client: 0\n"},
 		{"one connection", []string{"show", "one", "whcc"}, `Connection ID:  one

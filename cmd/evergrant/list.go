@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -46,7 +48,7 @@ func newList(t tool, g *global) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&status, "status", "", "only connections in this `status`: active, reauthorization_required or disconnected")
-	cmd.Flags().StringVar(&client, "client", "", "only connections of this client `ID`, and how many they are")
+	cmd.Flags().StringVar(&client, "client", "", "only connections of this client `ID`, and how many they are, by provider and environment")
 	return cmd
 }
 
@@ -94,11 +96,14 @@ func (g *global) list(ctx context.Context, t tool, p plane, input map[string]any
 	if g.json {
 		return printJSON(t.Out, all)
 	}
-	if err := table(t.Out, t.Now(), all.Connections); err != nil || client == "" {
+	list, err := views(all.Connections)
+	if err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(t.Out, "of client ID %s: %d\n", printable(client), len(all.Connections))
-	return err
+	if err := table(t.Out, t.Now(), list); err != nil || client == "" {
+		return err
+	}
+	return tally(t.Out, client, list)
 }
 
 // of returns those of list that are of a client ID, all where that is "".
@@ -106,34 +111,56 @@ func of(client string, list []json.RawMessage) (its []json.RawMessage, err error
 	if client == "" {
 		return list, nil
 	}
-	for _, raw := range list {
-		var v connections.View
-		if err := json.Unmarshal(raw, &v); err != nil {
-			return nil, fmt.Errorf("read list: %w", err)
-		}
+	all, err := views(list)
+	for i, v := range all {
 		if v.ClientID == client {
-			its = append(its, raw)
+			its = append(its, list[i])
 		}
 	}
-	return its, nil
+	return its, err
+}
+
+// views reads connections as the control plane shows them.
+func views(list []json.RawMessage) ([]connections.View, error) {
+	all := make([]connections.View, len(list))
+	for i, raw := range list {
+		if err := json.Unmarshal(raw, &all[i]); err != nil {
+			return nil, fmt.Errorf("read list: %w", err)
+		}
+	}
+	return all, nil
 }
 
 // table prints connections for a person.
-func table(w io.Writer, now time.Time, list []json.RawMessage) error {
+func table(w io.Writer, now time.Time, list []connections.View) error {
 	if len(list) == 0 {
 		_, err := fmt.Fprintln(w, "There are no connections.")
 		return err
 	}
 	tw := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
-	_, _ = fmt.Fprintln(tw, "CONNECTION ID\tPROVIDER\tSTATUS\tTIME LEFT\tACCOUNT")
-	for _, raw := range list {
-		var v connections.View
-		if err := json.Unmarshal(raw, &v); err != nil {
-			return fmt.Errorf("read list: %w", err)
-		}
-		_, _ = fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", v.ConnectionID, v.Provider, v.Status, left(v, now), account(v))
+	_, _ = fmt.Fprintln(tw, "CONNECTION ID\tPROVIDER\tENVIRONMENT\tSTATUS\tTIME LEFT\tACCOUNT")
+	for _, v := range list {
+		_, _ = fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\n", v.ConnectionID, v.Provider, cmp.Or(printable(v.Environment), "-"), v.Status, left(v, now), account(v))
 	}
 	return tw.Flush()
+}
+
+// tally counts connections that are all of one client ID. Two providers, and two
+// environments of one, may know different clients by the same ID.
+func tally(w io.Writer, client string, list []connections.View) error {
+	counts := map[string]int{}
+	for _, v := range list {
+		counts[" at "+v.Provider+", "+printable(v.Environment)]++
+	}
+	if len(list) == 0 {
+		counts[""] = 0
+	}
+	for _, place := range slices.Sorted(maps.Keys(counts)) {
+		if _, err := fmt.Fprintf(w, "of client ID %s%s: %d\n", printable(client), place, counts[place]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // left says how long the access token of v still works.
