@@ -13,25 +13,20 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/evergrant/evergrant/internal/eventtest"
 	"github.com/evergrant/evergrant/internal/oauth"
 	"github.com/evergrant/evergrant/internal/seal"
 	"github.com/evergrant/evergrant/internal/web"
 )
 
-// always are the headers of every answer: SECURITY rows E1 and E2. None is there
-// that is not named here or in snapshot.
-var always = map[string]string{
-	"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff",
-	"Strict-Transport-Security": "max-age=31536000; includeSubDomains", "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Resource-Policy": "same-origin",
-	"Content-Security-Policy": "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'none'",
-}
-
 var styleHash = regexp.MustCompile(`; style-src 'sha256-[A-Za-z0-9+/]{43}='$`)
 
-// snapshot checks the whole list of headers of an answer.
+// snapshot checks the whole list of headers of an answer: none is there that is
+// not named here or in eventtest.
 func snapshot(t *testing.T, name string, resp web.Response, also map[string]string) {
 	t.Helper()
-	want := maps.Clone(always)
+	want := eventtest.Headers()
+	want["Content-Security-Policy"] = eventtest.NoPolicy
 	switch {
 	case resp.StatusCode == http.StatusFound:
 		want["Location"] = resp.Headers["Location"]

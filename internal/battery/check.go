@@ -10,6 +10,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/evergrant/evergrant/internal/eventtest"
 )
 
 // check returns what is wrong with an answer. lines is what was printed; alone:
@@ -57,16 +59,9 @@ func entries(lines string) int {
 	return told
 }
 
-// always are the headers of every answer.
-var always = map[string]string{
-	"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff",
-	"Strict-Transport-Security": "max-age=31536000; includeSubDomains", "Cross-Origin-Opener-Policy": "same-origin",
-	"Cross-Origin-Resource-Policy": "same-origin",
-}
-
 // headers returns what is wrong with the headers of any answer.
 func headers(a Answer) (problems []string) {
-	for name, value := range always {
+	for name, value := range eventtest.Headers() {
 		if a.Header[name] != value {
 			problems = append(problems, fmt.Sprintf("%s is %q", name, a.Header[name]))
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/evergrant/evergrant/internal/authrequest"
 	"github.com/evergrant/evergrant/internal/completion"
 	"github.com/evergrant/evergrant/internal/connection"
+	"github.com/evergrant/evergrant/internal/eventtest"
 	"github.com/evergrant/evergrant/internal/oauth"
 	"github.com/evergrant/evergrant/internal/seal"
 	"github.com/evergrant/evergrant/internal/simulator"
@@ -22,25 +23,19 @@ import (
 	"github.com/evergrant/evergrant/internal/web"
 )
 
-// always are the headers of every answer: SECURITY rows E1 and E2. None is there
-// that is not named here or in snapshot.
-var always = map[string]string{
-	"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff",
-	"Strict-Transport-Security": "max-age=31536000; includeSubDomains", "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Resource-Policy": "same-origin",
-	"Content-Security-Policy": "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'none'",
-}
-
 const hash = `'sha256-[A-Za-z0-9+/]{43}='`
 
 var (
-	pagePolicy   = regexp.MustCompile(`^` + regexp.QuoteMeta(always["Content-Security-Policy"]) + `; style-src ` + hash + `$`)
+	pagePolicy   = regexp.MustCompile(`^` + regexp.QuoteMeta(eventtest.NoPolicy) + `; style-src ` + hash + `$`)
 	scriptPolicy = regexp.MustCompile(`^default-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self' https: http://localhost:\*; style-src ` + hash + `; script-src ` + hash + `$`)
 )
 
-// snapshot checks the whole list of headers of an answer.
+// snapshot checks the whole list of headers of an answer: none is there that is
+// not named here or in eventtest.
 func snapshot(t *testing.T, name string, resp web.Response, also map[string]string) {
 	t.Helper()
-	want := maps.Clone(always)
+	want := eventtest.Headers()
+	want["Content-Security-Policy"] = eventtest.NoPolicy
 	policy := resp.Headers["Content-Security-Policy"]
 	switch {
 	case resp.StatusCode == http.StatusSeeOther:

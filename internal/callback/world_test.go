@@ -266,17 +266,7 @@ func (w *world) handle(ev events.APIGatewayV2HTTPRequest) web.Response {
 
 func (w *world) check(ev events.APIGatewayV2HTTPRequest, resp web.Response) {
 	w.t.Helper()
-	for name, v := range map[string]string{
-		"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff",
-		"Strict-Transport-Security": "max-age=31536000; includeSubDomains", "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Resource-Policy": "same-origin",
-	} {
-		if resp.Headers[name] != v {
-			w.t.Errorf("status %d: %s is %q", resp.StatusCode, name, resp.Headers[name])
-		}
-	}
-	if !strings.HasPrefix(resp.Headers["Content-Security-Policy"], "default-src 'none'; ") {
-		w.t.Errorf("status %d: policy %q", resp.StatusCode, resp.Headers["Content-Security-Policy"])
-	}
+	eventtest.CheckHeaders(w.t, resp.StatusCode, resp.Headers)
 	known := w.known(ev)
 	for _, f := range known.FindInLog(w.printed.String()) {
 		w.t.Errorf("the log shows the %s", f)

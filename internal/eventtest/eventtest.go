@@ -1,4 +1,5 @@
-// Package eventtest reads the Lambda events in the folder events/ for tests.
+// Package eventtest reads the Lambda events in the folder events/ for tests, and
+// knows the headers of every answer to them.
 //
 // An event is what AWS sends, whole, so that `sam local invoke -e` takes it
 // too. What cannot be known beforehand stands in it as a placeholder, such as

@@ -60,7 +60,7 @@ var allowed = map[string][]string{
 	"internal/secrets":          base,
 	"internal/connectiontest":   base,
 	"internal/dynamotest":       append(base, "internal/template", "internal/dynamo"),
-	"internal/battery":          {"internal/canary", "internal/connection"},
+	"internal/battery":          {"internal/canary", "internal/connection", "internal/eventtest"},
 	"internal/mutate":           {"internal/dynamo"},
 	"internal/corpus":           {},
 	"internal/refreshmodel":     {},
