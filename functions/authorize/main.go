@@ -4,7 +4,6 @@ package main
 import (
 	"context"
 	"log/slog"
-	"math/rand/v2"
 	"os"
 	"time"
 
@@ -12,7 +11,6 @@ import (
 	"github.com/aws/aws-lambda-go/lambdacontext"
 
 	"github.com/evergrant/evergrant/internal/authorize"
-	"github.com/evergrant/evergrant/internal/awsenv"
 	"github.com/evergrant/evergrant/internal/settings"
 	"github.com/evergrant/evergrant/internal/wiring"
 )
@@ -28,18 +26,17 @@ func main() {
 
 // newHandler wires the function, and reads its keys while Lambda still starts.
 func newHandler(log *slog.Logger) (*authorize.Handler, error) {
-	s, err := settings.Load(settings.Authorize, os.Getenv)
+	m, err := wiring.New(settings.Authorize, os.Getenv, time.Now, log)
 	if err != nil {
 		return nil, err
 	}
-	m := wiring.Machine{Settings: s, Getenv: os.Getenv, AWS: awsenv.HTTPClient(), Now: time.Now, Random: rand.Float64, Log: log}
 	secrets, err := m.Secrets()
 	if err != nil {
 		return nil, err
 	}
-	secrets.Warm(context.Background(), s.SealSecret, s.ConnectSecret)
+	secrets.Warm(context.Background(), m.Settings.SealSecret, m.Settings.ConnectSecret)
 	return &authorize.Handler{
-		Secrets: secrets, Provider: m.Tokens(), PublicURL: s.PublicURL, ReturnOrigins: s.ReturnOrigins,
-		AllowUnsigned: s.AllowUnsignedConnect, Now: time.Now, Log: log,
+		Secrets: secrets, Provider: m.Tokens(), PublicURL: m.Settings.PublicURL, ReturnOrigins: m.Settings.ReturnOrigins,
+		AllowUnsigned: m.Settings.AllowUnsignedConnect, Now: m.Now, Log: log,
 	}, nil
 }

@@ -4,14 +4,12 @@ package main
 import (
 	"errors"
 	"log/slog"
-	"math/rand/v2"
 	"os"
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambdacontext"
 
-	"github.com/evergrant/evergrant/internal/awsenv"
 	"github.com/evergrant/evergrant/internal/connections"
 	"github.com/evergrant/evergrant/internal/settings"
 	"github.com/evergrant/evergrant/internal/wiring"
@@ -28,11 +26,10 @@ func main() {
 
 // newHandler wires the function.
 func newHandler(log *slog.Logger) (*connections.Handler, error) {
-	s, err := settings.Load(settings.Connections, os.Getenv)
+	m, err := wiring.New(settings.Connections, os.Getenv, time.Now, log)
 	if err != nil {
 		return nil, err
 	}
-	m := wiring.Machine{Settings: s, Getenv: os.Getenv, AWS: awsenv.HTTPClient(), Now: time.Now, Random: rand.Float64, Log: log}
 	tokens := m.Tokens()
 	secrets, err1 := m.Secrets()
 	store, err2 := m.Store()
@@ -43,7 +40,7 @@ func newHandler(log *slog.Logger) (*connections.Handler, error) {
 	}
 	return &connections.Handler{
 		Reader: store, Writer: store, Requests: store, Breakers: store, Secrets: secrets, Tokens: tokens, Spill: spill,
-		Renew: m.RenewOne(renewer), Shards: s.DueShards, Random: rand.Float64, Now: time.Now, Log: log,
+		Renew: m.RenewOne(renewer), Shards: m.Settings.DueShards, Random: m.Random, Now: m.Now, Log: log,
 		FunctionName: m.FunctionName(),
 	}, nil
 }

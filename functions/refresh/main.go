@@ -5,14 +5,12 @@ import (
 	crand "crypto/rand"
 	"errors"
 	"log/slog"
-	"math/rand/v2"
 	"os"
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambdacontext"
 
-	"github.com/evergrant/evergrant/internal/awsenv"
 	"github.com/evergrant/evergrant/internal/refresh"
 	"github.com/evergrant/evergrant/internal/settings"
 	"github.com/evergrant/evergrant/internal/wiring"
@@ -30,11 +28,10 @@ func main() {
 // newHandler wires the function. It reads no secret: most sweeps find nothing
 // due, and a secret read each minute for nothing is the whole idle bill.
 func newHandler(log *slog.Logger) (*refresh.Handler, error) {
-	s, err := settings.Load(settings.Refresh, os.Getenv)
+	m, err := wiring.New(settings.Refresh, os.Getenv, time.Now, log)
 	if err != nil {
 		return nil, err
 	}
-	m := wiring.Machine{Settings: s, Getenv: os.Getenv, AWS: awsenv.HTTPClient(), Now: time.Now, Random: rand.Float64, Log: log}
 	secrets, err1 := m.Secrets()
 	store, err2 := m.Store()
 	tokens := m.Tokens()
@@ -47,7 +44,7 @@ func newHandler(log *slog.Logger) (*refresh.Handler, error) {
 	}
 	return &refresh.Handler{
 		Index: store, Sweeps: store, Providers: store, Table: table, Clients: secrets, Queue: queue, Renew: renewer.Renew, Rescue: rescuer.Rescue,
-		Shards: s.DueShards, Concurrency: s.RefreshConcurrency, NewID: crand.Text, Random: rand.Float64, Now: time.Now, Log: log,
+		Shards: m.Settings.DueShards, Concurrency: m.Settings.RefreshConcurrency, NewID: crand.Text, Random: m.Random, Now: m.Now, Log: log,
 		FunctionName: m.FunctionName(),
 	}, nil
 }

@@ -72,10 +72,10 @@ var allowed = map[string][]string{
 
 	"internal/wiring": append(base, "internal/metrics", "internal/refresh", "internal/awsenv", "internal/secrets", "internal/settings", "internal/dynamo", "internal/queue"),
 
-	"functions/authorize":   {"internal/authorize", "internal/awsenv", "internal/settings", "internal/wiring"},
-	"functions/callback":    {"internal/callback", "internal/awsenv", "internal/settings", "internal/wiring"},
-	"functions/refresh":     {"internal/refresh", "internal/awsenv", "internal/settings", "internal/wiring"},
-	"functions/connections": {"internal/connections", "internal/awsenv", "internal/settings", "internal/wiring"},
+	"functions/authorize":   {"internal/authorize", "internal/settings", "internal/wiring"},
+	"functions/callback":    {"internal/callback", "internal/settings", "internal/wiring"},
+	"functions/refresh":     {"internal/refresh", "internal/settings", "internal/wiring"},
+	"functions/connections": {"internal/connections", "internal/settings", "internal/wiring"},
 	"functions/events":      {"internal/events", "internal/awsenv", "internal/bus", "internal/dynamo", "internal/secrets", "internal/settings"},
 
 	"internal/local":  append(base, "internal/authorize", "internal/callback", "internal/refresh", "internal/connections", "internal/events", "internal/web", "internal/bolt", "internal/simulator", "internal/settings", "pkg/connect"),

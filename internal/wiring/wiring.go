@@ -2,13 +2,14 @@
 // their settings: the secret store, the table store, the token client and what
 // refreshes. Each main.go takes those it needs and makes its own handler.
 //
-// It decides nothing: clock, randomness and environment are handed in.
+// It decides nothing: clock and environment are handed in.
 package wiring
 
 import (
 	"context"
 	crand "crypto/rand"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"time"
 
@@ -37,6 +38,15 @@ type Machine struct {
 	Now      func() time.Time
 	Random   func() float64 // in [0, 1)
 	Log      *slog.Logger
+}
+
+// New returns the machine of the function f, with the settings that getenv has.
+func New(f settings.Function, getenv func(string) string, now func() time.Time, log *slog.Logger) (Machine, error) {
+	s, err := settings.Load(f, getenv)
+	if err != nil {
+		return Machine{}, err
+	}
+	return Machine{Settings: s, Getenv: getenv, AWS: awsenv.HTTPClient(), Now: now, Random: rand.Float64, Log: log}, nil
 }
 
 // Secrets returns the store of client credentials and keys.
