@@ -35,17 +35,24 @@ func newTable(t *testing.T) (s *stage, exchange func(id string)) {
 	return s, func(now string) { id = now }
 }
 
-// refreshes runs a sweep, whatever it answers, and returns how many refreshes it
-// began. A minute later it is over.
-func (s *stage) refreshes(t *testing.T) int {
+// next runs a sweep, which is over a minute later. What it began is in s.started.
+func (s *stage) next(t *testing.T) (Summary, error) {
 	t.Helper()
 	s.started = nil
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	if _, err := s.sweep(ctx); err != nil {
+	got, err := s.sweep(ctx)
+	<-ctx.Done()
+	return got, err
+}
+
+// refreshes runs a sweep, whatever it answers, and returns how many refreshes it
+// began.
+func (s *stage) refreshes(t *testing.T) int {
+	t.Helper()
+	if _, err := s.next(t); err != nil {
 		t.Logf("sweep: %v", err)
 	}
-	<-ctx.Done()
 	return len(s.started)
 }
 
@@ -81,6 +88,9 @@ func TestATableThatWasExchangedIsHeldOnce(t *testing.T) {
 		s, exchange := newTable(t)
 		for _, id := range []string{"two", "one"} { // back to an older table, too
 			exchange(id)
+			if got, err := s.next(t); got != (Summary{}) || err != nil {
+				t.Errorf("table %s: the first sweep goes on: %+v, %v", id, got, err)
+			}
 			for range 3 {
 				if n := s.refreshes(t); n != 0 || s.held(t) != 3 {
 					t.Fatalf("table %s: %d refreshes, %d of 3 providers held", id, n, s.held(t))
@@ -101,7 +111,8 @@ func TestATableThatWasExchangedIsHeldOnce(t *testing.T) {
 }
 
 // Whichever write fails or is where the process dies, before its effect or after
-// it, nothing is sent, and the next sweep holds what is not held.
+// it, nothing is sent, and the next sweep holds what is not held. Whoever invokes
+// the function is told, so that an alarm on errors rings if it goes on.
 func TestASweepThatIsCutOffWhileItHoldsIsRepeated(t *testing.T) {
 	// The writes: the lease, a hold each, the new ID; then the lease is given back.
 	for n := 1; n <= 6; n++ {
@@ -116,8 +127,8 @@ func TestASweepThatIsCutOffWhileItHoldsIsRepeated(t *testing.T) {
 					}
 					return applied && writes == n, errors.New("out of reach")
 				}
-				if got := s.refreshes(t); got != 0 {
-					t.Fatalf("cut off at write %d, done %v: %d refreshes", n, applied, got)
+				if _, err := s.next(t); (err == nil) != (n == 6) || len(s.started) != 0 {
+					t.Fatalf("cut off at write %d, done %v: %v after %d refreshes", n, applied, err, len(s.started))
 				}
 				s.store.OnWrite = nil
 				for range 3 {
