@@ -8,8 +8,9 @@
 // AWS service counts the calls, and a [Network] can misbehave on the way to a
 // provider. IAM is played by the policies of template.yaml: what a function's role
 // does not allow is refused, and fails the test; a right that no test has used
-// fails the run of all of them. API Gateway and the schedule are not played: events
-// come from the folder events/.
+// fails the run of all of them. Events come from the folder events/. What hands them
+// over, API Gateway, the schedule, the queue and the stream, is played for the alarms
+// alone (account_test.go).
 //
 // A new setting in template.yaml needs its value in World.Environment, and a place
 // in naming where it names something. A new function needs its time-out in
