@@ -15,7 +15,7 @@ type Breaker struct {
 	OpenUntil time.Time // no refresh before; zero once the provider has answered since
 	Opened    int       // for how many outages in a row; 0 after an answer
 	Reason    string    // why it opened: Outage, RateLimit or Misconfiguration
-	HeldSince time.Time // a person holds the provider, whatever it answers; zero: nobody does
+	HeldSince time.Time // held, whatever the provider answers, until a person releases it; zero: it is not
 	InARow    int       // failures in a row that are not opened for at once, in this run: stores do not keep it
 
 	Hour   Window // of an hour: what a small deployment sees of an incident
