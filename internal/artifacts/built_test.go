@@ -15,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/evergrant/evergrant/internal/tooltest"
 )
 
 // functions returns the names that the Makefile gives to the functions.
@@ -163,16 +165,7 @@ func TestTheBillOfMaterialsNamesExactlyWhatIsInTheBinaries(t *testing.T) {
 
 // The schema is that of OWASP CycloneDX, as the policy scan's own library has it.
 func TestTheBillOfMaterialsIsValidCycloneDX(t *testing.T) {
-	python, err := filepath.Abs(root + "/.tools/checkov/bin/python")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(python); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("checkov is not installed, run make tools")
-		}
-		t.Skip("checkov is not installed, run make tools")
-	}
+	python := tooltest.Installed(t, root+"/.tools/checkov/bin/python")
 	const script = `
 import sys
 from cyclonedx.schema import SchemaVersion

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/evergrant/evergrant/internal/tooltest"
 	"github.com/evergrant/evergrant/internal/web"
 )
 
@@ -172,7 +173,7 @@ func browse(t *testing.T, urls []string) string {
 		t.Fatal(err1, err2, err)
 	}
 	address := url.URL{Scheme: "file", Path: page}
-	out, err := exec.CommandContext(t.Context(), chromium(t), "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+	out, err := exec.CommandContext(t.Context(), tooltest.Chromium(t), "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
 		"--disable-background-networking", "--disable-component-update", "--no-first-run", "--user-data-dir="+t.TempDir(), "--dump-dom", address.String()).Output()
 	if err != nil {
 		t.Fatalf("run Chromium: %v", err)
@@ -182,24 +183,6 @@ func browse(t *testing.T, urls []string) string {
 		t.Fatalf("Chromium answers with %d bytes, and no verdict for each of %d URLs", len(out), len(urls))
 	}
 	return string(found[1])
-}
-
-// chromium returns the browser: CHROMIUM, or chromium on the PATH. Without one
-// the test is skipped, and in CI it fails.
-func chromium(t *testing.T) string {
-	t.Helper()
-	path := os.Getenv("CHROMIUM")
-	if path == "" {
-		path, _ = exec.LookPath("chromium")
-	}
-	switch {
-	case path != "":
-	case os.Getenv("CI") == "true":
-		t.Fatal("there is no Chromium: install it, or name it in CHROMIUM")
-	default:
-		t.Skip("there is no Chromium, so no URL is read by a browser: install it, or name it in CHROMIUM")
-	}
-	return path
 }
 
 // The list would prove nothing if it changed from run to run.

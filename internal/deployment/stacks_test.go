@@ -4,13 +4,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"maps"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
 
 	"github.com/evergrant/evergrant/internal/template"
+	"github.com/evergrant/evergrant/internal/tooltest"
 )
 
 // region is where everything is deployed.
@@ -117,19 +117,8 @@ func translate(t *testing.T, parameters map[string]map[string]string) map[string
 }
 
 // tool returns the path of a command in one of the Python environments that make
-// tools installs. Where it is not there it skips t, but with CI=true that is a
-// failure.
+// tools installs.
 func tool(t *testing.T, environment, command string) string {
 	t.Helper()
-	path, err := filepath.Abs(filepath.Join(root, ".tools", environment, "bin", command))
-	if err == nil {
-		_, err = os.Stat(path)
-	}
-	if err != nil && os.Getenv("CI") != "true" {
-		t.Skipf("%s is not installed, run make tools", command)
-	}
-	if err != nil {
-		t.Fatalf("%s is not installed, run make tools: %v", command, err)
-	}
-	return path
+	return tooltest.Installed(t, filepath.Join(root, ".tools", environment, "bin", command))
 }

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/evergrant/evergrant/internal/tooltest"
 )
 
 // blocks returns the code blocks in a language of docs/events.md.
@@ -86,13 +88,7 @@ func TestTheExampleRulesAreATemplate(t *testing.T) {
 			t.Errorf("a rule shows detail.%s, which no event has", path[1])
 		}
 	}
-	lint := "../../.tools/venv/bin/cfn-lint"
-	if _, err := os.Stat(lint); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal(err)
-		}
-		t.Skip("cfn-lint is not installed: run make tools")
-	}
+	lint := tooltest.Installed(t, "../../.tools/venv/bin/cfn-lint")
 	path := filepath.Join(t.TempDir(), "rules.yaml")
 	if err := os.WriteFile(path, []byte(rules[0]), 0o600); err != nil {
 		t.Fatal(err)

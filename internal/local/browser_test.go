@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -19,29 +18,12 @@ import (
 	"github.com/evergrant/evergrant/internal/connection"
 	"github.com/evergrant/evergrant/internal/local"
 	"github.com/evergrant/evergrant/internal/simulator"
+	"github.com/evergrant/evergrant/internal/tooltest"
 	"github.com/evergrant/evergrant/pkg/connect"
 )
 
 // patience is how long one step in the browser may take.
 const patience = 30 * time.Second
-
-// chromium returns the browser: CHROMIUM, or chromium on the PATH. Without one
-// the test is skipped, and in CI it fails.
-func chromium(t *testing.T) string {
-	t.Helper()
-	path := os.Getenv("CHROMIUM")
-	if path == "" {
-		path, _ = exec.LookPath("chromium")
-	}
-	switch {
-	case path != "":
-	case os.Getenv("CI") == "true":
-		t.Fatal("there is no Chromium: install it, or name it in CHROMIUM")
-	default:
-		t.Skip("there is no Chromium, so nothing is clicked: install it, or name it in CHROMIUM")
-	}
-	return path
-}
 
 // A browser is one Chromium with a profile of its own.
 type browser struct{ ctx context.Context }
@@ -49,7 +31,7 @@ type browser struct{ ctx context.Context }
 func newBrowser(t *testing.T) browser {
 	t.Helper()
 	allocator, cancel := chromedp.NewExecAllocator(t.Context(),
-		chromedp.ExecPath(chromium(t)), chromedp.UserDataDir(t.TempDir()), chromedp.Headless, chromedp.NoFirstRun,
+		chromedp.ExecPath(tooltest.Chromium(t)), chromedp.UserDataDir(t.TempDir()), chromedp.Headless, chromedp.NoFirstRun,
 		chromedp.Flag("no-sandbox", true), chromedp.Flag("disable-gpu", true), chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("disable-sync", true), chromedp.Flag("disable-dev-shm-usage", true), chromedp.WindowSize(1280, 900),

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/evergrant/evergrant/internal/tooltest"
 )
 
 // runTime is how long a program may take, which in Go is also compiled.
@@ -222,8 +224,8 @@ func (l language) program(t *testing.T, heading string) string {
 func (l language) run(t *testing.T, source string, env ...string) (out, warnings string) {
 	t.Helper()
 	command, err := l.command()
-	if errors.Is(err, errMissing) && os.Getenv("CI") != "true" {
-		t.Skip(err)
+	if errors.Is(err, errMissing) {
+		tooltest.Missing(t, err)
 	}
 	if err != nil {
 		t.Fatal(err)
