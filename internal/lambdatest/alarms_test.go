@@ -250,9 +250,9 @@ func TestEachAlarmOnAWSGoesOffInItsIncident(t *testing.T) {
 			s.bus.answer = gone
 			s.minutes(8, func(int) { s.write(rows(1)...); s.hand() })
 		}, []string{"EventsErrorsAlarm"}, nil},
-		{"the bus takes nothing for a quarter of an hour", func(s *scene) {
-			s.bus.answer = gone
-			s.minutes(15, func(int) { s.write(rows(1)...); s.hand() })
+		{"the bus is asked for too much for a quarter of an hour", func(s *scene) {
+			s.bus.answer = func(_ int, w http.ResponseWriter) (bool, []int) { throttled(w); return true, nil }
+			s.slowly(func(*wire) { s.minutes(15, func(int) { s.write(rows(1)...); s.hand() }) })
 		}, []string{"EventsAgeAlarm", "EventsErrorsAlarm"}, nil},
 		{"the bus takes one of two for a quarter of an hour", func(s *scene) {
 			s.write(rows(10)...)
@@ -273,6 +273,15 @@ func TestEachAlarmOnAWSGoesOffInItsIncident(t *testing.T) {
 				s.minutes(10, func(int) { s.browse("AuthorizeFunction", s.opened()) })
 			})
 		}, []string{"ApiErrorsAlarm", "AuthorizeDurationAlarm", "AuthorizeErrorsAlarm"}, nil},
+		{"a provider does not answer the preparing call", func(s *scene) {
+			s.slowly(func(w *wire) {
+				w.delay = hanging(s.Provider)
+				s.minutes(10, func(int) {
+					s.browse("AuthorizeFunction", addressed(s.deployment.t, "authorize-no-ticket.json", s.link("whcc"), nil))
+				})
+			})
+			s.took("AuthorizeFunction", oauth.ExchangeTimeout)
+		}, []string{"ApiErrorsAlarm"}, nil},
 		{"a provider does not answer the code exchange", func(s *scene) {
 			s.slowly(func(w *wire) {
 				s.minutes(10, func(int) {
@@ -282,7 +291,7 @@ func TestEachAlarmOnAWSGoesOffInItsIncident(t *testing.T) {
 			})
 			s.took("CallbackFunction", oauth.ExchangeTimeout)
 		}, nil, nil},
-		{"new grants are not stored", func(s *scene) {
+		{"DynamoDB takes no new grants", func(s *scene) {
 			s.slowly(func(w *wire) {
 				w.delay = notStored
 				s.minutes(10, func(minute int) {
@@ -300,13 +309,13 @@ func TestEachAlarmOnAWSGoesOffInItsIncident(t *testing.T) {
 			})
 			s.took("ConnectionsFunction", oauth.RefreshTimeout)
 		}, nil, nil},
-		{"new tokens of the control plane are not stored", func(s *scene) {
+		{"DynamoDB takes no new grants of the control plane", func(s *scene) {
 			s.slowly(func(w *wire) {
 				w.delay = notStored
 				s.minutes(10, func(int) { s.call("connections-issue.json") })
 			})
 		}, []string{"ConnectionsDurationAlarm"}, nil},
-		{"refreshed tokens are not stored", func(s *scene) {
+		{"DynamoDB takes no refreshed tokens", func(s *scene) {
 			due := []string{"whatnot", "whiplash", "whisk"}
 			for _, provider := range due {
 				s.connect(provider)

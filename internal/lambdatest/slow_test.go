@@ -208,7 +208,5 @@ func hanging(words ...string) func(string) time.Duration {
 	}
 }
 
-// notStored is the delay of calls that store new tokens, in the table or the spill.
-func notStored(call string) time.Duration {
-	return max(hanging("UpdateItem", "refresh_token_sealed")(call), hanging("CreateSecret")(call))
-}
+// notStored is the delay of calls that store new tokens in the table.
+var notStored = hanging("UpdateItem", "refresh_token_sealed")
