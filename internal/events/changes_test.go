@@ -198,7 +198,7 @@ func TestChanges(t *testing.T) {
 			}
 		})
 	}
-	for _, k := range Kinds() {
+	for _, k := range allKinds {
 		if !slices.ContainsFunc(tests, func(tt struct {
 			name     string
 			old, now connection.Connection

@@ -60,7 +60,7 @@ func TestTheDocumentShowsEachEventAsItIs(t *testing.T) {
 			}
 		}
 	}
-	for _, k := range Kinds() {
+	for _, k := range allKinds {
 		if shown[k] != 1 {
 			t.Errorf("%d examples of %s", shown[k], k)
 		}

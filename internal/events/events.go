@@ -44,11 +44,6 @@ const (
 	Disconnected            Kind = "Connection Disconnected"  // the tokens are gone
 )
 
-// Kinds returns all kinds.
-func Kinds() []Kind {
-	return []Kind{Connected, Reconnected, Degraded, Recovered, ReauthorizationRequired, Expiring, Disconnected}
-}
-
 // degradedAfter is how many failures in a row the host is told of. One or two are
 // everyday life, and the token that readers have still works.
 const degradedAfter = 3

@@ -12,6 +12,9 @@ import (
 
 const schemas = "../../events/schemas/"
 
+// allKinds are all kinds.
+var allKinds = []Kind{Connected, Reconnected, Degraded, Recovered, ReauthorizationRequired, Expiring, Disconnected}
+
 // file returns the file of the schema of k.
 func file(k Kind) string {
 	return schemas + strings.ToLower(strings.ReplaceAll(string(k), " ", "-")) + ".json"
@@ -19,7 +22,7 @@ func file(k Kind) string {
 
 var compiled = sync.OnceValues(func() (map[Kind]*jsonschema.Schema, error) {
 	all := map[Kind]*jsonschema.Schema{}
-	for _, k := range Kinds() {
+	for _, k := range allKinds {
 		c := jsonschema.NewCompiler()
 		c.AssertFormat()
 		path, err := filepath.Abs(file(k))
@@ -76,7 +79,7 @@ func validate(t *testing.T, e Event) {
 	if err := schema[e.Kind].Validate(document); err != nil {
 		t.Errorf("%s: %v\n%s", e.Kind, err, detail)
 	}
-	for _, k := range Kinds() {
+	for _, k := range allKinds {
 		if k != e.Kind && schema[k].Validate(document) == nil {
 			t.Errorf("%s is taken for %s", e.Kind, k)
 		}
