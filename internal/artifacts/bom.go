@@ -157,13 +157,13 @@ func library(m *debug.Module, licence string) (Component, error) {
 // Write stores the BOM at path.
 func (b BOM) Write(path string) error {
 	document, err := json.MarshalIndent(b, "", "  ")
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(path), 0o755) //nolint:gosec // What is built may be read by everybody.
+	}
+	if err == nil {
+		err = os.WriteFile(path, append(document, '\n'), 0o644) //nolint:gosec // The same.
+	}
 	if err != nil {
-		return fmt.Errorf("write the bill of materials: %w", err)
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // What is built may be read by everybody.
-		return fmt.Errorf("write the bill of materials: %w", err)
-	}
-	if err := os.WriteFile(path, append(document, '\n'), 0o644); err != nil { //nolint:gosec // The same.
 		return fmt.Errorf("write the bill of materials: %w", err)
 	}
 	return nil

@@ -93,9 +93,10 @@ type Attempt struct {
 	Outcome Outcome
 	Also    []Metric // what it counts as besides, such as Spilled
 
+	Began time.Time
 	// Expires is when the access token that it was to replace ends; zero where
 	// that is not known, or is no news.
-	Began, Expires time.Time
+	Expires time.Time
 }
 
 // A Batch is what one invocation counts. The zero Batch is ready to use, by
@@ -220,11 +221,9 @@ func (b *Batch) Log(ctx context.Context, log *slog.Logger, function string, now 
 	}
 	if len(counts) == 1 {
 		own.series(counts[0], b.counts[counts[0]])
+		counts = nil
 	}
 	own.print(ctx, log, now)
-	if len(counts) == 1 {
-		return
-	}
 	for _, s := range counts {
 		l := line{function: function}
 		l.series(s, b.counts[s])
