@@ -15,11 +15,12 @@ const (
 	sweepWrites    = 2 // of the sweep lease: taken, given back
 	sweepShards    = 4 // DueShards: a query each
 	emptyQuery     = 0.5
-	sweepCalls     = sweepWrites + sweepShards // to DynamoDB, one after the other
-	refreshWrites  = 2                         // claim, commit
-	refreshIndex   = 2                         // out of its old place, into the new one
-	providerReads  = 1                         // of a breaker, where something is due
-	providerWrites = 1                         // the count of answers, at the end of a run at the latest
+	tableLooks     = 1                                      // which table it is: DescribeTable, which is free
+	sweepCalls     = sweepWrites + tableLooks + sweepShards // to DynamoDB, one after the other
+	refreshWrites  = 2                                      // claim, commit
+	refreshIndex   = 2                                      // out of its old place, into the new one
+	providerReads  = 1                                      // of a breaker, where something is due
+	providerWrites = 1                                      // the count of answers, at the end of a run at the latest
 
 	idleMetrics   = 1  // OldestDueSeconds
 	usedMetrics   = 2  // SecondsToExpiry, and Refreshes of one provider and outcome

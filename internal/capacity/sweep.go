@@ -53,7 +53,7 @@ func (s *simulation) tick() {
 		}
 	}
 	s.backlog = max(s.backlog, due)
-	first := time.Duration(s.Shards) * s.Worker.Store // the first page of each
+	first := time.Duration(tableLooks+s.Shards) * s.Worker.Store // which table it is, and the first page of each
 	if len(hinted) > 0 {
 		batches := float64(len(hinted)) / hintBatch
 		first += time.Duration(batches/s.part()) * s.Worker.Store
