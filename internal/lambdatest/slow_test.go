@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"maps"
 	"net/http"
 	"strings"
@@ -24,6 +23,7 @@ import (
 	"github.com/evergrant/evergrant/internal/awsenv"
 	"github.com/evergrant/evergrant/internal/bus"
 	"github.com/evergrant/evergrant/internal/callback"
+	"github.com/evergrant/evergrant/internal/canary"
 	"github.com/evergrant/evergrant/internal/connections"
 	"github.com/evergrant/evergrant/internal/dynamo"
 	host "github.com/evergrant/evergrant/internal/events"
@@ -107,7 +107,7 @@ func (d *deployment) wired(function string, w *wire) lambda.Handler {
 	env := d.Environment(d.t, function)
 	maps.Copy(env, d.change[function])
 	env["AWS_REGION"], env["AWS_SECRET_ACCESS_KEY"] = "eu-central-1", "none"
-	m, err := wiring.New(word(function), func(name string) string { return env[name] }, time.Now, slog.New(slog.DiscardHandler))
+	m, err := wiring.New(word(function), func(name string) string { return env[name] }, time.Now, canary.Log(d.t))
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -120,12 +120,11 @@ func (d *deployment) wired(function string, w *wire) lambda.Handler {
 	store, err1 := m.Store()
 	keys, err2 := m.Secrets()
 	spill, err3 := m.Spill()
-	renewer, err4 := m.Renewer(store, keys, tokens)
-	rescuer, err5 := m.Rescuer(store, keys, tokens)
-	table, err6 := m.Table(store)
-	if err := errors.Join(err1, err2, err3, err4, err5, err6); err != nil {
+	table, err4 := m.Table(store)
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		d.t.Fatal(err)
 	}
+	renewer, rescuer := m.Renewer(store, keys, tokens, spill), m.Rescuer(store, keys, tokens, spill)
 	s := m.Settings
 	handle := map[string]any{
 		"AuthorizeFunction": (&authorize.Handler{Secrets: keys, Provider: tokens, ReturnOrigins: s.ReturnOrigins, Now: m.Now, Log: m.Log}).Handle,
