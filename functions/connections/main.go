@@ -30,14 +30,14 @@ func newHandler(log *slog.Logger) (*connections.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	tokens := m.Tokens()
 	secrets, err1 := m.Secrets()
 	store, err2 := m.Store()
-	renewer, err3 := m.Renewer(store, secrets, tokens)
-	spill, err4 := m.Spill()
-	if err := errors.Join(err1, err2, err3, err4); err != nil {
+	spill, err3 := m.Spill()
+	if err := errors.Join(err1, err2, err3); err != nil {
 		return nil, err
 	}
+	tokens := m.Tokens()
+	renewer := m.Renewer(store, secrets, tokens, spill)
 	return &connections.Handler{
 		Reader: store, Writer: store, Requests: store, Breakers: store, Secrets: secrets, Tokens: tokens, Spill: spill,
 		Renew: m.RenewOne(renewer), Shards: m.Settings.DueShards, Random: m.Random, Now: m.Now, Log: log,

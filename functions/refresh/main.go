@@ -34,14 +34,14 @@ func newHandler(log *slog.Logger) (*refresh.Handler, error) {
 	}
 	secrets, err1 := m.Secrets()
 	store, err2 := m.Store()
-	tokens := m.Tokens()
-	renewer, err3 := m.Renewer(store, secrets, tokens)
-	rescuer, err4 := m.Rescuer(store, secrets, tokens)
-	queue, err5 := m.Queue()
-	table, err6 := m.Table(store)
-	if err := errors.Join(err1, err2, err3, err4, err5, err6); err != nil {
+	spill, err3 := m.Spill()
+	queue, err4 := m.Queue()
+	table, err5 := m.Table(store)
+	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
 		return nil, err
 	}
+	tokens := m.Tokens()
+	renewer, rescuer := m.Renewer(store, secrets, tokens, spill), m.Rescuer(store, secrets, tokens, spill)
 	return &refresh.Handler{
 		Index: store, Sweeps: store, Providers: store, Table: table, Clients: secrets, Queue: queue, Renew: renewer.Renew, Rescue: rescuer.Rescue,
 		Shards: m.Settings.DueShards, Concurrency: m.Settings.RefreshConcurrency, NewID: crand.Text, Random: m.Random, Now: m.Now, Log: log,

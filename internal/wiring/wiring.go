@@ -124,15 +124,11 @@ func (m Machine) Spill() (*secrets.Spill, error) {
 }
 
 // Renewer returns what refreshes single connections.
-func (m Machine) Renewer(store *dynamo.Store, s *secrets.Store, tokens *oauth.TokenClient) (*refresh.Renewer, error) {
-	spill, err := m.Spill()
-	if err != nil {
-		return nil, err
-	}
+func (m Machine) Renewer(store *dynamo.Store, s *secrets.Store, tokens *oauth.TokenClient, spill *secrets.Spill) *refresh.Renewer {
 	return &refresh.Renewer{
 		Leases: store, Breakers: store, Secrets: s, Tokens: tokens, Spill: spill,
 		Shards: m.Settings.DueShards, NewID: crand.Text, Random: m.Random, Now: m.Now, Log: m.Log,
-	}, nil
+	}
 }
 
 // RenewOne returns r.Renew for callers who refresh one connection at a time, and
@@ -154,12 +150,8 @@ func (m Machine) RenewOne(r *refresh.Renewer) func(ctx context.Context, k connec
 func (m Machine) FunctionName() string { return m.Getenv("AWS_LAMBDA_FUNCTION_NAME") }
 
 // Rescuer returns what brings spilled tokens back that no refresh would find.
-func (m Machine) Rescuer(store *dynamo.Store, s *secrets.Store, tokens *oauth.TokenClient) (*refresh.Rescuer, error) {
-	spill, err := m.Spill()
-	if err != nil {
-		return nil, err
-	}
+func (m Machine) Rescuer(store *dynamo.Store, s *secrets.Store, tokens *oauth.TokenClient, spill *secrets.Spill) *refresh.Rescuer {
 	return &refresh.Rescuer{
 		Spills: spill, Connections: store, Secrets: s, Tokens: tokens, Shards: m.Settings.DueShards, Now: m.Now, Log: m.Log,
-	}, nil
+	}
 }
