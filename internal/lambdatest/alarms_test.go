@@ -90,8 +90,16 @@ func (s *scene) process(function string, event []byte) ([]byte, time.Duration, e
 	return answer, time.Since(begin), err
 }
 
-// without takes from a function what it may do at a service, such as dynamodb.
-func (s *scene) without(function, service string) {
+// crowded plays what comes each minute where there is no concurrency for it.
+func crowded(come func(*scene)) func(*scene) {
+	return func(s *scene) {
+		s.full = true
+		s.minutes(5, func(int) { come(s) })
+	}
+}
+
+// forbid takes from a function what it may do at a service, such as dynamodb.
+func (s *scene) forbid(function, service string) {
 	all, _ := s.Rights(function)
 	for _, right := range all {
 		if strings.HasPrefix(right, service+":") {
@@ -218,7 +226,7 @@ func TestEachAlarmOnAWSGoesOffInItsIncident(t *testing.T) {
 		}, []string{"DeadLettersAlarm"}, []string{"SweepDeadLetters"}},
 		{"the functions may not use DynamoDB", func(s *scene) {
 			for _, function := range []string{"CallbackFunction", "ConnectionsFunction", "RefreshFunction"} {
-				s.without(function, "dynamodb")
+				s.forbid(function, "dynamodb")
 			}
 			back := s.returned()
 			s.minutes(5, func(int) {
@@ -228,23 +236,20 @@ func TestEachAlarmOnAWSGoesOffInItsIncident(t *testing.T) {
 			})
 		}, []string{"ApiErrorsAlarm", "DeadLettersAlarm", "RefreshErrorsAlarm"}, []string{"SweepDeadLetters"}},
 		{"the functions may not use Secrets Manager", func(s *scene) {
-			s.without("AuthorizeFunction", "secretsmanager")
+			s.forbid("AuthorizeFunction", "secretsmanager")
 			s.minutes(5, func(int) { s.browse("AuthorizeFunction", s.opened()) })
 		}, []string{"ApiErrorsAlarm"}, nil},
 		{"a shard cannot be read by its workers", func(s *scene) {
-			s.without("RefreshFunction", "dynamodb")
+			s.forbid("RefreshFunction", "dynamodb")
 			s.hint()
 			s.minutes(1, func(int) {})
 		}, []string{"DeadLettersAlarm"}, []string{"ShardDeadLetters"}},
 
-		{"browsers meet an account without concurrency", func(s *scene) {
-			s.full = true
-			s.minutes(5, func(int) { s.browse("CallbackFunction", nil) })
-		}, []string{"ApiErrorsAlarm", "ThrottlesAlarm"}, nil},
-		{"a sweep meets it", func(s *scene) {
-			s.full = true
-			s.minutes(5, func(int) { s.tick() })
-		}, []string{"DeadLettersAlarm", "ThrottlesAlarm"}, []string{"SweepDeadLetters"}},
+		{"an account has no concurrency for authorize", crowded(func(s *scene) { s.browse("AuthorizeFunction", nil) }), []string{"ApiErrorsAlarm", "ThrottlesAlarm"}, nil},
+		{"nor for callback", crowded(func(s *scene) { s.browse("CallbackFunction", nil) }), []string{"ApiErrorsAlarm", "ThrottlesAlarm"}, nil},
+		{"nor for connections", crowded(func(s *scene) { s.call("connections-get.json") }), []string{"ThrottlesAlarm"}, nil},
+		{"nor for events", crowded(func(s *scene) { s.write(rows(1)...); s.hand() }), []string{"ThrottlesAlarm"}, nil},
+		{"nor for a sweep", crowded(func(s *scene) { s.tick() }), []string{"DeadLettersAlarm", "ThrottlesAlarm"}, []string{"SweepDeadLetters"}},
 
 		{"the bus takes nothing for eight minutes", func(s *scene) {
 			s.bus.answer = gone
