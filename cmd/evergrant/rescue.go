@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -31,12 +32,18 @@ func newRescue(t tool, g *global) *cobra.Command {
 
 When neither DynamoDB nor Secrets Manager takes new tokens before a function ends, the function logs them, sealed, with the
 words "new tokens only here". This command reads such log lines and puts what they hold into Secrets Manager, where the next
-refresh of the connection, or the search of the sweep within ten minutes, finds it. Other lines are passed over, several log
-lines may stand on one, and doing it twice harms nothing.`,
-		Example: `  aws logs filter-log-events --log-group-name /aws/lambda/my-stack/refresh --filter-pattern rescue \
-    --query 'events[].message' --output text | evergrant rescue --rescue-secrets my-stack/rescue/`,
+refresh of the connection, or the search of the sweep within ten minutes, finds it. Other lines are passed over, and doing it
+twice harms nothing.
+
+The lines may come as they were logged, many on one, or as the AWS CLI prints them, as text or as JSON: from
+filter-log-events, tail, or get-query-results with the field @message.`,
+		Example: `  aws logs filter-log-events --log-group-name /aws/lambda/my-stack/refresh --filter-pattern rescue |
+    evergrant rescue --rescue-secrets my-stack/rescue/`,
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if t.Terminal {
+				return misuse(cmd, "pipe log lines into this command: it reads standard input")
+			}
 			if prefix == "" {
 				return misuse(cmd, "name the prefix of the stack's rescue secrets with --rescue-secrets, such as my-stack/rescue/")
 			}
@@ -46,6 +53,12 @@ lines may stand on one, and doing it twice harms nothing.`,
 	cmd.Flags().StringVar(&prefix, "rescue-secrets", "", "`prefix` of the names of the stack's rescue secrets")
 	return cmd
 }
+
+// unfinished finds what the AWS CLI prints where more is to come: the token of the
+// next page (filter-log-events), or a query that has not ended well
+// (get-query-results; CloudWatch Logs API Reference, 2026-11-23). In a message that
+// it quotes, the quotation marks are escaped.
+var unfinished = regexp.MustCompile(`"[nN]extToken": ?"|"status": ?"(Cancelled|Failed|Running|Scheduled|Timeout|Unknown)"`)
 
 // A rescueLine is what a log line says of tokens that are nowhere else.
 type rescueLine struct {
@@ -69,8 +82,10 @@ func (g *global) rescue(ctx context.Context, t tool, prefix string) error {
 	lines.Buffer(nil, maxLogLine)
 	count, number := 0, 0
 	var cut []string
+	part := false
 	for lines.Scan() {
 		number++
+		part = part || unfinished.Match(lines.Bytes())
 		found, whole := parseRescue(lines.Text())
 		if !whole {
 			cut = append(cut, strconv.Itoa(number))
@@ -87,13 +102,16 @@ func (g *global) rescue(ctx context.Context, t tool, prefix string) error {
 			}
 		}
 	}
-	if err := lines.Err(); err != nil {
+	switch err := lines.Err(); {
+	case errors.Is(err, bufio.ErrTooLong):
+		return fmt.Errorf("line %d of standard input is longer than %d MB (put back: %d): ask for less of the log, with --start-time", number+1, maxLogLine>>20, count)
+	case err != nil:
 		return fmt.Errorf("read log: %w", err)
-	}
-	if len(cut) > 0 {
-		return fmt.Errorf("tokens in line %s of standard input are cut or altered (put back: %d): pipe them whole, as they were logged", strings.Join(cut, ", "), count)
-	}
-	if count == 0 {
+	case len(cut) > 0:
+		return fmt.Errorf("tokens in line %s of standard input are cut or altered (put back: %d): pipe whole messages, as they were logged; of a query, its field @message", strings.Join(cut, ", "), count)
+	case part:
+		return fmt.Errorf("standard input is a part of what there is (put back: %d): wait until the query is Complete, or leave out --max-items and --no-paginate, and run this again", count)
+	case count == 0:
 		return errors.New("no line on standard input holds tokens: pipe the log lines with \"new tokens only here\" into this command")
 	}
 	if g.json {
@@ -111,33 +129,69 @@ func (l rescueLine) key() connection.SpillKey {
 }
 
 // parseRescue returns what holds tokens among the JSON objects of text, with
-// anything between them. It is not whole where text speaks of tokens that cannot
-// be read, because a line was cut or altered on its way.
+// anything between them: also those that stand as strings in others, which is how
+// the AWS CLI prints the messages of a log unless it is told to print text. It is
+// not whole where the rest of text speaks of tokens, because a line was cut or
+// altered on its way.
 func parseRescue(text string) (found []rescueLine, whole bool) {
 	whole = true
+	var rest strings.Builder
 	for text != "" {
-		next, size := text, len(text)
-		if start := strings.IndexByte(text[1:], '{') + 1; start > 0 {
-			next, size = text[:start], start
+		size := 1
+		switch text[0] {
+		case '{':
+			var object json.RawMessage
+			decoder := json.NewDecoder(strings.NewReader(text))
+			if decoder.Decode(&object) != nil {
+				break
+			}
+			if line, ok := readRescue(object); ok {
+				found = append(found, line)
+				text = text[decoder.InputOffset():]
+				rest.WriteByte('\n')
+				continue
+			}
+		case '"':
+			inner, end := quoted(text)
+			its, innerWhole := parseRescue(inner)
+			if len(its) > 0 || !innerWhole {
+				found, whole = append(found, its...), whole && innerWhole
+				text = text[end:]
+				rest.WriteByte('\n')
+				continue
+			}
+		default:
+			if size = strings.IndexAny(text, `{"`); size < 0 {
+				size = len(text)
+			}
 		}
-		var object json.RawMessage
-		decoder := json.NewDecoder(strings.NewReader(text))
-		if text[0] == '{' && decoder.Decode(&object) == nil {
-			next, size = string(object), int(decoder.InputOffset())
-		}
-		if line, ok := readRescue(next); ok {
-			found = append(found, line)
-		} else if strings.Contains(next, "new tokens only here") || strings.Contains(next, `"rescue"`) {
-			whole = false
-		}
+		rest.WriteString(text[:size])
 		text = text[size:]
 	}
-	return found, whole
+	return found, whole && !strings.Contains(rest.String(), tokensOnlyHere) && !strings.Contains(rest.String(), `"rescue"`)
+}
+
+// tokensOnlyHere begins the message of a log line that holds tokens.
+const tokensOnlyHere = "new tokens only here"
+
+// quoted returns what the JSON string at the start of text says, if that may be
+// of tokens, and where it ends.
+func quoted(text string) (inner string, end int) {
+	for end = 1; end < len(text) && text[end] != '"'; end++ {
+		if text[end] == '\\' {
+			end++
+		}
+	}
+	if end >= len(text) || !strings.Contains(text[:end], "rescue") && !strings.Contains(text[:end], tokensOnlyHere) {
+		return "", 0
+	}
+	_ = json.Unmarshal([]byte(text[:end+1]), &inner) // "" where it is none
+	return inner, end + 1
 }
 
 // readRescue reads one object that holds tokens; ok is false for any other.
-func readRescue(object string) (line rescueLine, ok bool) {
-	if json.Unmarshal([]byte(object), &line) != nil || line.Rescue == "" {
+func readRescue(object []byte) (line rescueLine, ok bool) {
+	if json.Unmarshal(object, &line) != nil || line.Rescue == "" {
 		return line, false
 	}
 	var err error

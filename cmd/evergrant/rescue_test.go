@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -45,6 +46,7 @@ func TestRescueSaysWhatItCannotRead(t *testing.T) {
 		code     int
 		want     string
 	}{
+		{"a line too long", strings.Repeat("x", maxLogLine+1), []string{"--rescue-secrets", "s/"}, exitFailure, "line 1 of standard input is longer than 64 MB"},
 		{"no prefix", "", nil, exitUsage, "--rescue-secrets"},
 		{"nothing there", "hello\n{}\n", []string{"--rescue-secrets", "s/"}, exitFailure, "no line on standard input holds tokens"},
 		{"a line cut short", `{"msg":"new tokens only here: give this line","provider":"wh`, []string{"--rescue-secrets", "s/"}, exitFailure, "line 1 of"},
@@ -85,7 +87,15 @@ func TestRescueReadsEveryLogLineOfALine(t *testing.T) {
 		{"one that is cut before its tokens", a[:50] + "\t" + b, "b", true},
 		{"one that is cut after a whole one", a + "\t" + b[:len(b)-1], "a", true},
 		{"one without its start", a[1:] + "\t" + b, "b", true},
-		{"one that is quoted", `"{\"msg\":\"new tokens only here\",\"rescue\":\"c2Vh\"}"`, "", true},
+		{"a string of one", `            "message": "{\"rescue\":\"c2Vh\",\"provider\":\"whisk\",\"connection_id\":\"a\",\"fence\":1}\n",`, "a", false},
+		{"strings of others around it", `["INFO { \"a", "{\"msg\":\"sweep\"}", "` + escaped(a) + `\n","` + escaped(b) + `",""]`, "ab", false},
+		{"an odd quotation mark before it", `a 5" display ` + a + ` "` + escaped(b), "a", true},
+		{"a string of one that is cut", `{"message":"` + escaped(a)[:60] + `"},{"message":"` + escaped(b) + `"}`, "b", true},
+		{"a string in a string", `{"events":[{"message":"` + escaped(`{"events":[{"message":"`+escaped(a)+`"}]}`) + `"}]}`, "a", false},
+		{"a string of one without its message", `"{\"rescue\":\"c2Vh\",\"fence\":1}"`, "", true},
+		{"its members by themselves", `[{"field":"connection_id","value":"a"},{"field":"rescue","value":"c2Vh"}]`, "", true},
+		{"one that is quoted by others' rules", `"{""msg"":""new tokens only here"",""rescue"":""c2Vh""}"`, "", true},
+		{"one that is quoted without its members", `"{\"msg\":\"new tokens only here\",\"rescue\":\"c2Vh\"}"`, "", true},
 		{"one of another type", `{"rescue":1}`, "", true},
 		{"no object", "hello\t{}\t{", "", false},
 	}
@@ -102,6 +112,65 @@ func TestRescueReadsEveryLogLineOfALine(t *testing.T) {
 			}
 			if got != tt.want || cut != tt.cut {
 				t.Errorf("read %q, cut: %t", got, cut)
+			}
+		})
+	}
+}
+
+// escaped returns text as it stands in a JSON string.
+func escaped(text string) string {
+	b, _ := json.Marshal(text)
+	return string(b[1 : len(b)-1])
+}
+
+// What the AWS CLI prints of the same log, by command and --output.
+func TestRescueReadsWhatTheAWSCLIPrints(t *testing.T) {
+	const (
+		one   = `{"time":"2026-11-23T12:00:00Z","level":"ERROR","msg":"new tokens only here: give this line to ` + "`evergrant rescue`" + `","provider":"whisk","connection_id":"a","fence":1,"err":"said \"no\": {","rescue":"c2Vh"}`
+		two   = `{"level":"ERROR","msg":"new tokens only here","provider":"whisk","connection_id":"b","grant":2,"rescue":"c2Vh"}`
+		other = `{"level":"INFO","msg":"sweep","due":1}`
+	)
+	indented := func(v any) string {
+		b, err := json.MarshalIndent(v, "", "    ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b) + "\n"
+	}
+	var events, results []any
+	for _, message := range []string{one, other, two} {
+		events = append(events, map[string]any{"logStreamName": "2026/11/23/[7]0a", "timestamp": 1795435200000, "message": message + "\n", "ingestionTime": 1795435201000, "eventId": "39"})
+		results = append(results, []any{map[string]any{"field": "@timestamp", "value": "2026-11-23 12:00:00.000"}, map[string]any{"field": "@message", "value": message + "\n"}, map[string]any{"field": "@ptr", "value": "Cl8K"}})
+	}
+	all := map[string]any{"events": events, "searchedLogStreams": []any{}}
+	query := func(status string) map[string]any {
+		return map[string]any{"results": results, "statistics": map[string]any{"recordsMatched": 3.0}, "status": status}
+	}
+	compact, err := json.Marshal(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct{ name, in, want string }{
+		{"filter-log-events", indented(all), ""},
+		{"filter-log-events of two groups", indented(all) + indented(map[string]any{"events": []any{}}), ""},
+		{"filter-log-events through jq -c", string(compact), ""},
+		{"filter-log-events --query 'events[].message'", indented([]string{one + "\n", other, two}), ""},
+		{"the same --output text", one + "\n\t" + other + "\n\t" + two + "\n", ""},
+		{"filter-log-events --max-items", indented(map[string]any{"events": events, "NextToken": "eyJ"}), "leave out --max-items"},
+		{"filter-log-events --no-paginate", indented(map[string]any{"events": events, "nextToken": "eyJ"}), "leave out --max-items"},
+		{"tail", "2026-11-23T12:00:00+00:00 2026/11/23/[7]0a " + one + "\n2026-11-23T12:00:00+00:00 2026/11/23/[7]0a " + two + "\n", ""},
+		{"get-query-results", indented(query("Complete")), ""},
+		{"get-query-results while it runs", indented(query("Running")), "until the query is Complete"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := newCloud(t, &cloud{created: true})
+			got := at(t, tool{In: strings.NewReader(tt.in)}, "rescue", "--rescue-secrets", "s/")
+			if want := "a at whisk: waits to be stored\nb at whisk: waits to be stored\n"; got.stdout != want || len(c.inputs) != 2 {
+				t.Errorf("%d calls: %+v", len(c.inputs), got)
+			}
+			if (got.code == exitOK) != (tt.want == "") || !strings.Contains(got.err, tt.want) {
+				t.Errorf("%+v, want %q", got, tt.want)
 			}
 		})
 	}
