@@ -1,7 +1,6 @@
 package dynamotest
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -11,15 +10,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"github.com/evergrant/evergrant/internal/template"
+	"github.com/evergrant/evergrant/internal/tooltest"
 )
-
-// startTime is how long an emulator may take until it listens.
-const startTime = 30 * time.Second
 
 var errNoEmulator = errors.New("no DynamoDB emulator: run make tools, or set DYNAMODB_ENDPOINT")
 
@@ -27,7 +23,7 @@ var errNoEmulator = errors.New("no DynamoDB emulator: run make tools, or set DYN
 type emulator struct {
 	endpoint string
 	tables   []*dynamodb.CreateTableInput
-	stdin    io.Closer // open as long as it is to run; nil: it is not ours
+	end      io.Closer // held as long as it is to run; nil: it is not ours
 }
 
 // start finds or starts an emulator.
@@ -89,53 +85,16 @@ func find(tools string) ([]string, error) {
 	return nil, errNoEmulator
 }
 
-// watch runs a command until the standard input ends. It ends with this
-// process, however that ends, so no emulator outlives its tests.
-const watch = `"$@" & pid=$!; exec >&- 2>&-; read -r line; kill "$pid"; wait "$pid"`
-
 // launch starts an emulator and waits until it says that it listens.
 func launch(command []string) (emulator, error) {
 	port, err := freePort()
 	if err != nil {
 		return emulator{}, err
 	}
-	arguments := append([]string{"-c", watch, "sh"}, append(command, "--port", port)...)
-	cmd := exec.CommandContext(context.Background(), "sh", arguments...) //nolint:gosec // The command is one of those in find.
-	output, writer, err := os.Pipe()
-	if err != nil {
-		return emulator{}, fmt.Errorf("start %s: %w", command[0], err)
-	}
-	cmd.Stdout, cmd.Stderr = writer, writer
-	stdin, err := cmd.StdinPipe()
-	if err == nil {
-		err = cmd.Start()
-	}
-	_ = writer.Close() // the emulator has its own
-	if err != nil {
-		return emulator{}, fmt.Errorf("start %s: %w", command[0], err)
-	}
-	if err := listening(output); err != nil {
-		_ = stdin.Close()
-		return emulator{}, fmt.Errorf("start %s: %w", command[0], err)
-	}
-	go func() { _, _ = io.Copy(io.Discard, output) }()
-	return emulator{endpoint: "http://127.0.0.1:" + port, stdin: stdin}, nil
-}
-
-// listening reads what an emulator prints until that says that it listens.
-func listening(output *os.File) error {
-	ctx, cancel := context.WithTimeout(context.Background(), startTime)
-	defer cancel()
-	keep := context.AfterFunc(ctx, func() { _ = output.Close() })
-	var said strings.Builder
-	lines := bufio.NewScanner(output)
-	for lines.Scan() {
-		if strings.Contains(lines.Text(), "listening") && keep() {
-			return nil
-		}
-		said.WriteString(lines.Text() + "\n")
-	}
-	return fmt.Errorf("it does not listen: %s", said.String())
+	end, err := tooltest.Serve(append(command, "--port", port), func(line string) (bool, error) {
+		return strings.Contains(line, "listening"), nil
+	})
+	return emulator{endpoint: "http://127.0.0.1:" + port, end: end}, err
 }
 
 // freePort returns a loopback port on which nobody listens.

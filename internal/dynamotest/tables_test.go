@@ -104,7 +104,7 @@ func TestAnEmulatorEndsWithItsStandardInput(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }()
-	if err := errors.Join(conn.SetReadDeadline(time.Now().Add(10*time.Second)), e.stdin.Close()); err != nil {
+	if err := errors.Join(conn.SetReadDeadline(time.Now().Add(10*time.Second)), e.end.Close()); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := conn.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {

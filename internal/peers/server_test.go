@@ -1,8 +1,6 @@
 package peers
 
 import (
-	"bufio"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,9 +19,6 @@ import (
 // root is the repository, seen from this folder.
 const root = "../.."
 
-// startTime is how long a server may take until it listens.
-const startTime = 30 * time.Second
-
 // errMissing is what stands between a test and a server that is not installed.
 var errMissing = errors.New("not installed")
 
@@ -38,8 +33,8 @@ type settings struct {
 
 // A server is a running authorization server.
 type server struct {
-	url   string
-	stdin io.Closer // open as long as it is to run
+	url string
+	end io.Closer // held as long as it is to run
 }
 
 // oidcProviderCommand returns the command of oidc-provider, without its
@@ -68,56 +63,21 @@ func doorkeeperCommand() ([]string, error) {
 
 const doorkeeperPackages = "install Debian's ruby-doorkeeper, ruby-activerecord and ruby-sqlite3"
 
-// watch runs a command until the standard input ends. It ends with this
-// process, however that ends, so no server outlives its tests.
-const watch = `"$@" & pid=$!; exec >&- 2>&-; read -r line; kill "$pid"; wait "$pid"`
-
 // launch starts a server and waits until it says that it listens.
 func launch(command []string, s settings) (server, error) {
 	config, err := json.Marshal(s)
 	if err != nil {
 		return server{}, err
 	}
-	cmd := exec.CommandContext(context.Background(), "sh", append(append([]string{"-c", watch, "sh"}, command...), string(config))...)
-	output, writer, err := os.Pipe()
-	if err != nil {
-		return server{}, err
-	}
-	cmd.Stdout, cmd.Stderr = writer, writer
-	stdin, err := cmd.StdinPipe()
-	if err == nil {
-		err = cmd.Start()
-	}
-	_ = writer.Close() // the server has its own
-	if err != nil {
-		return server{}, fmt.Errorf("start %s: %w", command[0], err)
-	}
-	url, err := listening(output)
-	if err != nil {
-		_ = stdin.Close()
-		return server{}, fmt.Errorf("start %s: %w", command[1], err)
-	}
-	go func() { _, _ = io.Copy(io.Discard, output) }()
-	return server{url: url, stdin: stdin}, nil
-}
-
-// listening reads what a server prints until that says where it listens.
-func listening(output *os.File) (url string, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), startTime)
-	defer cancel()
-	keep := context.AfterFunc(ctx, func() { _ = output.Close() })
-	var said strings.Builder
-	lines := bufio.NewScanner(output)
-	for lines.Scan() {
-		if url, ok := strings.CutPrefix(lines.Text(), "listening on "); ok && keep() {
-			return url, nil
+	var listening server
+	listening.end, err = tooltest.Serve(append(command, string(config)), func(line string) (ok bool, err error) {
+		if why, missing := strings.CutPrefix(line, "not installed: "); missing {
+			return false, fmt.Errorf("%w: %s (%s)", errMissing, doorkeeperPackages, why)
 		}
-		if why, ok := strings.CutPrefix(lines.Text(), "not installed: "); ok {
-			return "", fmt.Errorf("%w: %s (%s)", errMissing, doorkeeperPackages, why)
-		}
-		said.WriteString(lines.Text() + "\n")
-	}
-	return "", fmt.Errorf("it does not listen: %s", said.String())
+		listening.url, ok = strings.CutPrefix(line, "listening on ")
+		return ok, nil
+	})
+	return listening, err
 }
 
 // need ends t where a server does not run.
@@ -148,7 +108,7 @@ func TestAServerEndsWithItsStandardInput(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer func() { _ = conn.Close() }()
-			if err := errors.Join(conn.SetReadDeadline(time.Now().Add(10*time.Second)), s.stdin.Close()); err != nil {
+			if err := errors.Join(conn.SetReadDeadline(time.Now().Add(10*time.Second)), s.end.Close()); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := conn.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
