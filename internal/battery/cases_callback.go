@@ -157,7 +157,7 @@ var attack = "error=" + url.QueryEscape("<script>alert('"+stranger+"')</script>"
 // sentOn wants the provider to have got a code as it is.
 func sentOn(code string) func(*flow, Answer) error {
 	return func(f *flow, _ Answer) error {
-		if asked, _ := f.Provider.requests(); len(asked) != 1 || asked[0].code != code {
+		if asked, _ := f.Provider.requests(); len(asked) != 1 || asked[0] != code {
 			return fmt.Errorf("the provider got %q", asked)
 		}
 		return nil

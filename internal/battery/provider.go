@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -29,7 +30,7 @@ type Provider struct {
 	user     string // who approves
 	nameless bool   // it does not tell whose account it is
 	codes    map[string]*approval
-	asked    []sentCode
+	asked    []string          // codes of the token requests, "" for a refresh
 	last     map[string]any    // the last answer with tokens, as it was sent
 	kept     []secret          // codes, tokens and verifiers that nobody may print
 	waiting  map[string]string // WHCC's sessions, to the callback URL of each
@@ -45,9 +46,6 @@ type approval struct {
 
 // A grant is what a refresh token stands for.
 type grant struct{ provider, scope, user string }
-
-// A sentCode is a token request: a refresh has no code.
-type sentCode struct{ code, verifier string }
 
 // A Reply is what the Provider answers to one token request. grant serves the
 // request as the provider would have, and returns the answer; where it is not
@@ -128,11 +126,12 @@ func (p *Provider) private() []secret {
 	return all
 }
 
-// requests returns the token requests since begin, and what was sent last.
-func (p *Provider) requests() ([]sentCode, map[string]any) {
+// requests returns the codes of the token requests since begin, and what was sent
+// last.
+func (p *Provider) requests() ([]string, map[string]any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return append([]sentCode(nil), p.asked...), p.last
+	return slices.Clone(p.asked), p.last
 }
 
 // approve lets the user of the moment approve what the browser was sent to, and
@@ -165,7 +164,7 @@ func (p *Provider) token(id string) http.HandlerFunc {
 		}
 		form := r.PostForm
 		p.mu.Lock()
-		p.asked = append(p.asked, sentCode{form.Get("code"), form.Get("code_verifier")})
+		p.asked = append(p.asked, form.Get("code"))
 		p.keep("verifier", form.Get("code_verifier"))
 		reply := p.edited(nil)
 		if len(p.script) > 0 {
