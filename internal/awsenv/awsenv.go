@@ -8,6 +8,7 @@
 package awsenv
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -22,7 +23,7 @@ import (
 // endpoint setting: DYNAMODB, SECRETS_MANAGER, SQS or EVENTBRIDGE. Its client is
 // hc.
 func Config(getenv func(string) string, service string, hc *http.Client) (aws.Config, error) {
-	region := first(getenv("AWS_REGION"), getenv("AWS_DEFAULT_REGION"))
+	region := cmp.Or(getenv("AWS_REGION"), getenv("AWS_DEFAULT_REGION"))
 	if region == "" {
 		return aws.Config{}, errors.New("setting AWS_REGION is missing: Lambda sets it")
 	}
@@ -42,7 +43,7 @@ func Config(getenv func(string) string, service string, hc *http.Client) (aws.Co
 		Retryer:    func() aws.Retryer { return retry.AddWithMaxAttempts(retry.NewStandard(), 3) },
 	}
 	if !strings.EqualFold(getenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"), "true") {
-		if endpoint := first(getenv("AWS_ENDPOINT_URL_"+service), getenv("AWS_ENDPOINT_URL")); endpoint != "" {
+		if endpoint := cmp.Or(getenv("AWS_ENDPOINT_URL_"+service), getenv("AWS_ENDPOINT_URL")); endpoint != "" {
 			c.BaseEndpoint = aws.String(endpoint)
 		}
 	}
@@ -55,11 +56,4 @@ func HTTPClient() *http.Client {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.MaxIdleConnsPerHost = 256
 	return &http.Client{Transport: t, Timeout: 5 * time.Second}
-}
-
-func first(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
 }

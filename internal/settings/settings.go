@@ -2,11 +2,11 @@
 //
 // Each function names the settings that it takes; template.yaml must give it
 // exactly these but for the ones of development, and a test compares the two.
-// Only main.go files hand over the
-// real environment.
+// Only main.go files hand over the real environment.
 package settings
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/url"
@@ -111,10 +111,7 @@ func required(to *string, v, what string) error {
 }
 
 func optional(to *string, v, otherwise string) error {
-	*to = v
-	if v == "" {
-		*to = otherwise
-	}
+	*to = cmp.Or(v, otherwise)
 	return nil
 }
 
