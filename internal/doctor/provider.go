@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -121,10 +122,7 @@ func (c clients) secret(client oauth.Client, document []byte) Finding {
 	if s := client.Secret.Reveal(); s != strings.TrimSpace(s) {
 		return warning(check, "client_secret begins or ends with a space", c.mend)
 	}
-	scopes := strings.Join(client.Asked(client.Scopes), " ")
-	if scopes == "" {
-		scopes = "none"
-	}
+	scopes := cmp.Or(strings.Join(client.Asked(client.Scopes), " "), "none")
 	return fine(check, "client %s, environment %s, scopes: %s", client.ID, client.Environment.Name, scopes)
 }
 

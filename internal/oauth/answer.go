@@ -2,6 +2,7 @@ package oauth
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -35,7 +36,7 @@ func decodeTokens(c Client, a answer, now time.Time) (TokenSet, error) {
 
 // tokensFrom reads the tokens from a decoded answer.
 func tokensFrom(c Client, d object, now time.Time) (TokenSet, error) {
-	access, _ := d.at(or(c.Provider.Answer.AccessToken, "access_token")).(string)
+	access, _ := d.at(cmp.Or(c.Provider.Answer.AccessToken, "access_token")).(string)
 	if access == "" {
 		return TokenSet{}, errors.New("the answer has no access token")
 	}
@@ -93,7 +94,7 @@ func errorCode(p providers.Provider, d object, status int) string {
 	}
 	for _, path := range paths {
 		if code := d.text(path); code != "" && code != "0" {
-			return or(or(p.ErrorCodes[code], KnownCode(code)), unrecognized)
+			return cmp.Or(p.ErrorCodes[code], KnownCode(code), unrecognized)
 		}
 		if d.at(path) == (conflict{}) {
 			return unrecognized
@@ -265,11 +266,4 @@ func parseAnswer(body []byte) (object, error) {
 		}
 	}
 	return d, nil
-}
-
-func or(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
 }

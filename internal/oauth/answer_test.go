@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"strings"
@@ -243,7 +244,7 @@ func TestAnswers(t *testing.T) {
 func testAnswer(t *testing.T, op operation, tt answerCase, want outcome) {
 	elsewhere := serve(t, func(http.ResponseWriter, *http.Request) {})
 	s := serve(t, func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", or(tt.contentType, "application/json"))
+		w.Header().Set("Content-Type", cmp.Or(tt.contentType, "application/json"))
 		w.Header().Set("Location", elsewhere.URL)
 		if tt.retryAfter != "" {
 			w.Header().Set("Retry-After", tt.retryAfter)
@@ -307,7 +308,7 @@ func checkTokens(t *testing.T, got TokenSet, err error, want outcome) {
 	if got.AccessToken.Reveal() != want.access || got.RefreshToken.Reveal() != want.refresh {
 		t.Errorf("tokens = %.40q, %.40q", got.AccessToken.Reveal(), got.RefreshToken.Reveal())
 	}
-	if got.TokenType != or(want.tokenType, "Bearer") {
+	if got.TokenType != cmp.Or(want.tokenType, "Bearer") {
 		t.Errorf("token type = %q", got.TokenType)
 	}
 	ends := func(life time.Duration) time.Time {

@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"cmp"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
@@ -101,5 +102,5 @@ func fieldNames(p providers.Provider) string {
 	for i, f := range p.Fields {
 		names[i] = f.Name
 	}
-	return or(strings.Join(names, ", "), "none")
+	return cmp.Or(strings.Join(names, ", "), "none")
 }

@@ -2,6 +2,7 @@ package oauth
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -215,7 +216,7 @@ func (c Client) Narrow(wanted []string) ([]string, error) {
 	}
 	for _, s := range wanted {
 		if !slices.Contains(c.Scopes, s) && !slices.Contains(c.Provider.AddedScopes, s) {
-			has := or(strings.Join(c.Scopes, ", "), "none")
+			has := cmp.Or(strings.Join(c.Scopes, ", "), "none")
 			return nil, fmt.Errorf("scope %q is wider than what the client may ask for: it has %s; scopes in its secret can add it", s, has)
 		}
 	}

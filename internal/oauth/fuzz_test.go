@@ -2,6 +2,7 @@ package oauth
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -91,7 +92,7 @@ func memberValues(body []byte) map[string][]any {
 
 func checkFuzzedTokens(t *testing.T, p providers.Provider, got TokenSet, says map[string][]any) {
 	t.Helper()
-	access := says[or(p.Answer.AccessToken, "access_token")]
+	access := says[cmp.Or(p.Answer.AccessToken, "access_token")]
 	if got.AccessToken == "" || len(access) == 0 {
 		t.Errorf("%s: an access token that nobody named: %q", p.ID, got.AccessToken.Reveal())
 	}
