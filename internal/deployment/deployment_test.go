@@ -319,7 +319,7 @@ func doors(s *stack) (problems []string) {
 
 func retention(s *stack) (problems []string) {
 	for _, id := range []string{"ConnectionsTable", "SealSecret", "ConnectSecret"} {
-		if r := s.Resources[id]; r["DeletionPolicy"] != "Retain" || r["UpdateReplacePolicy"] != "Retain" {
+		if r := s.Resources[id]; r["DeletionPolicy"] != "RetainExceptOnCreate" || r["UpdateReplacePolicy"] != "Retain" {
 			problems = append(problems, id+" goes with the stack")
 		}
 	}
@@ -336,8 +336,11 @@ func retention(s *stack) (problems []string) {
 // variables loads the settings of each function from its rendered environment, as
 // its main.go does.
 func variables(s *stack) (problems []string) {
-	seen := 0
-	for id, r := range s.of("AWS::Lambda::Function") {
+	functions := s.of("AWS::Lambda::Function")
+	if len(functions) < 4 {
+		problems = append(problems, fmt.Sprintf("there are %d functions", len(functions)))
+	}
+	for id, r := range functions {
 		f := settings.Function(strings.ToLower(strings.TrimSuffix(id, "Function")))
 		environment, _ := template.At(r, "Properties", "Environment", "Variables").(map[string]any)
 		for _, name := range f.Names() {
@@ -355,10 +358,6 @@ func variables(s *stack) (problems []string) {
 		if err != nil {
 			problems = append(problems, fmt.Sprintf("%s does not start: %v", id, err))
 		}
-		seen++
-	}
-	if seen < 4 {
-		problems = append(problems, fmt.Sprintf("there are %d functions", seen))
 	}
 	return problems
 }
