@@ -65,8 +65,8 @@ var mutations = []struct {
 	{"the connections table is that of the contract", "DeletionProtectionEnabled: !If [IsProduction, true, false]", "DeletionProtectionEnabled: false"},
 	{"the state table is that of the contract", "AttributeName: expires_at", "AttributeName: ttl"},
 	{"the state table is that of the contract", "{ AttributeName: id, KeyType: HASH }", "{ AttributeName: pk, KeyType: HASH }"},
-	{"connections and their keys outlive the stack", "may have grown users.\n    DeletionPolicy: Retain", "may have grown users.\n    DeletionPolicy: Delete"},
-	{"connections and their keys outlive the stack", "  SealSecret:\n    Type: AWS::SecretsManager::Secret\n    DeletionPolicy: Retain\n",
+	{"connections and their keys outlive the stack", "protected as in prod.\n    DeletionPolicy: RetainExceptOnCreate", "protected as in prod.\n    DeletionPolicy: Delete"},
+	{"connections and their keys outlive the stack", "  SealSecret:\n    Type: AWS::SecretsManager::Secret\n    DeletionPolicy: RetainExceptOnCreate\n",
 		"  SealSecret:\n    Type: AWS::SecretsManager::Secret\n"},
 	{"keys are generated in the form that the functions read", "GenerateSecretString:\n        SecretStringTemplate: '{\"current\":\"k1\"}'\n        GenerateStringKey: k1\n" +
 		"        PasswordLength: 64\n        ExcludePunctuation: true\n\n  ConnectSecret",

@@ -388,9 +388,8 @@ func stateTable(doc map[string]any, p *problems) {
 
 func retained(doc map[string]any, p *problems) {
 	for _, id := range []string{"ConnectionsTable", "SealSecret", "ConnectSecret"} {
-		for _, policy := range []string{"DeletionPolicy", "UpdateReplacePolicy"} {
-			p.want(id+" "+policy, at(doc, "Resources", id, policy), `"Retain"`)
-		}
+		p.want(id+" DeletionPolicy", at(doc, "Resources", id, "DeletionPolicy"), `"RetainExceptOnCreate"`)
+		p.want(id+" UpdateReplacePolicy", at(doc, "Resources", id, "UpdateReplacePolicy"), `"Retain"`)
 	}
 }
 
