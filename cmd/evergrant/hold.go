@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -12,7 +13,7 @@ import (
 
 func newHold(t tool, g *global) *cobra.Command {
 	return holding(t, g, &cobra.Command{
-		Use:   "hold PROVIDER",
+		Use:   "hold PROVIDER|--all",
 		Short: "Refresh nothing at a provider until it is released",
 		Long: `Refresh nothing at a provider until it is released: for the time in which a table that came from a backup is put in
 its place, or a provider is moved to another client.
@@ -27,8 +28,12 @@ on until it ends, two minutes at most.`,
 
 func newRelease(t tool, g *global) *cobra.Command {
 	return holding(t, g, &cobra.Command{
-		Use:   "release PROVIDER",
+		Use:   "release PROVIDER|--all",
 		Short: "Refresh again at a provider that was held",
+		Long: `Refresh again at a provider that was held.
+
+The next sweep, within a minute, begins with what has waited the longest. After a restore of the table, find out first
+whether its refresh tokens live: "evergrant verify".`,
 		Example: `  evergrant release whatnot
   evergrant release --all --function "$FUNCTION"`,
 	})
@@ -42,23 +47,22 @@ func holding(t tool, g *global, cmd *cobra.Command) *cobra.Command {
 		if all == (len(args) > 0) || len(args) > 1 {
 			return misuse(cmd, "name one provider, or --all")
 		}
-		chosen := args
-		if all {
-			for _, p := range providers.All() {
-				chosen = append(chosen, p.ID)
+		chosen := providers.All()
+		if !all {
+			one, err := providerOf(cmd, args[0])
+			if err != nil {
+				return err
 			}
+			chosen = []providers.Provider{one}
 		}
 		p, err := g.plane(cmd, t)
 		if err != nil {
 			return err
 		}
-		for _, id := range chosen {
-			out, err := call(cmd.Context(), p, map[string]any{"action": cmd.Name(), "provider": id})
+		for _, provider := range chosen {
+			out, err := setHeld(cmd.Context(), p, cmd.Name(), provider.ID)
 			if err != nil {
-				return fmt.Errorf("%s: %w", id, err)
-			}
-			if out.Provider == nil {
-				return errors.New("the answer names no provider: the deployed stack is older than this command")
+				return err
 			}
 			if err := g.printHeld(t, out); err != nil {
 				return err
@@ -67,6 +71,19 @@ func holding(t tool, g *global, cmd *cobra.Command) *cobra.Command {
 		return nil
 	}
 	return cmd
+}
+
+// setHeld has the control plane hold or release a provider, by the name of that
+// action.
+func setHeld(ctx context.Context, p plane, action, provider string) (output, error) {
+	out, err := call(ctx, p, map[string]any{"action": action, "provider": provider})
+	if err == nil && out.Provider == nil {
+		err = errors.New("the answer names no provider: the deployed stack is older than this command")
+	}
+	if err != nil {
+		return out, fmt.Errorf("%s %s: %w", action, provider, err)
+	}
+	return out, nil
 }
 
 // printHeld prints what became of one provider.

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestHoldAndReleaseInLocalMode(t *testing.T) {
@@ -50,7 +53,8 @@ func planeOf(refuses string) func(map[string]any) (string, string) {
 			}
 			return "", `{"connection":{}}`
 		}
-		return "", `{"provider":{"provider":"whisk"}}`
+		held := map[any]int{"hold": 1795400000}[input["action"]]
+		return "", fmt.Sprintf(`{"provider":{"provider":"whisk","held_since":%d}}`, held)
 	}
 }
 
@@ -60,6 +64,24 @@ func (c *cloud) actions() (all []string) {
 		all = append(all, strings.TrimSuffix(fmt.Sprint(input["action"], " ", input["connection_id"]), " <nil>"))
 	}
 	return all
+}
+
+// Whoever stops it must learn that the provider is held.
+func TestVerifySaysThatAProviderStaysHeldWhenItIsStopped(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	answer := planeOf("")
+	newCloud(t, &cloud{answer: func(input map[string]any) (string, string) {
+		if input["action"] == "refresh" {
+			defer time.AfterFunc(100*time.Millisecond, stop)
+		}
+		return answer(input)
+	}})
+	var out, errs bytes.Buffer
+	code := run(ctx, tool{Out: &out, Err: &errs, Getenv: func(string) string { return "" }, Now: time.Now, Random: func() float64 { return 0.5 }},
+		[]string{"verify", "whisk", "--every", "1h", "--function", "f"})
+	if want := "evergrant: whisk stays held until `evergrant release whisk`: stopped after 1 of 5 connections: "; code != exitFailure || !strings.HasPrefix(errs.String(), want) {
+		t.Errorf("exit %d: %s%s", code, &out, &errs)
+	}
 }
 
 func TestVerifyStopsAtTheFirstRefusal(t *testing.T) {
@@ -88,7 +110,11 @@ func TestVerifyStopsAtTheFirstRefusal(t *testing.T) {
 		t.Errorf("%+v, asked %v", got, c.actions())
 	}
 	c = newCloud(t, &cloud{answer: planeOf("")})
-	if got = evergrant(t, "verify", "whcc", "--function", "f"); got.code != exitFailure || !slices.Equal(c.actions(), []string{"hold", "list", "list"}) {
+	if got = evergrant(t, "verify", "whisk", "--every", "0s", "--json", "--function", "f"); got.code != exitOK || slices.Contains(c.actions(), "release") || !strings.Contains(got.stdout, `"held_since": 1795400000`) {
+		t.Errorf("as JSON: %+v, asked %v", got, c.actions())
+	}
+	c = newCloud(t, &cloud{answer: planeOf("")})
+	if got = evergrant(t, "verify", "whcc", "--function", "f"); got.code != exitFailure || !strings.Contains(got.err, "whcc stays held until `evergrant release whcc`") || !slices.Equal(c.actions(), []string{"hold", "list", "list"}) {
 		t.Errorf("a provider without connections: %+v, asked %v", got, c.actions())
 	}
 }

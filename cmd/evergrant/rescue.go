@@ -44,13 +44,13 @@ filter-log-events, tail, or get-query-results with the field @message.`,
 			if t.Terminal {
 				return misuse(cmd, "pipe log lines into this command: it reads standard input")
 			}
-			if prefix == "" {
-				return misuse(cmd, "name the prefix of the stack's rescue secrets with --rescue-secrets, such as my-stack/rescue/")
+			if !strings.HasSuffix(prefix, "/") {
+				return misuse(cmd, "--rescue-secrets is %q: give the stack's output RescueSecrets, such as my-stack/rescue/, with the slash at its end", prefix)
 			}
 			return g.rescue(cmd.Context(), t, prefix)
 		},
 	}
-	cmd.Flags().StringVar(&prefix, "rescue-secrets", "", "`prefix` of the names of the stack's rescue secrets")
+	cmd.Flags().StringVar(&prefix, "rescue-secrets", "", "what the stack's output RescueSecrets holds: the `prefix` of the names of its rescue secrets,\nsuch as my-stack/rescue/")
 	return cmd
 }
 

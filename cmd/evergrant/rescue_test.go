@@ -66,6 +66,14 @@ func TestRescueSaysWhatItCannotRead(t *testing.T) {
 	}
 }
 
+// Whoever types it would wait for ever, and not know for what.
+func TestRescueWantsAPipe(t *testing.T) {
+	got := at(t, tool{In: strings.NewReader(""), Terminal: true}, "rescue", "--rescue-secrets", "s/")
+	if got.code != exitUsage || !strings.Contains(got.err, "pipe log lines") {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestRescueReadsEveryLogLineOfALine(t *testing.T) {
 	const (
 		a     = `{"msg":"new tokens only here","provider":"whisk","connection_id":"a","fence":1,"rescue":"c2Vh"}`

@@ -19,11 +19,16 @@ func newReseal(t tool, g *global) *cobra.Command {
 
 It works beside refreshes and may be stopped and started again at any time. It goes through all connections until a
 whole pass has found none under another key; where refreshes were under way then, which may put back what they have
-read, it waits until they must have ended, and looks again. A refresh token that no key of the ring opens is left as it is, and the
-log of the connections function names its connection: bring its key back, or have the person connect again.`,
+read, it waits until they must have ended, and looks again.
+
+A refresh token that no key of the ring opens is left as it is, and the log of the connections function names its
+connection: bring its key back, or have the person connect again.`,
 		Example: `  evergrant reseal --function "$FUNCTION"`,
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if wait < 0 {
+				return misuse(cmd, "--wait must not be below 0")
+			}
 			p, err := g.plane(cmd, t)
 			if err != nil {
 				return err
@@ -31,7 +36,7 @@ log of the connections function names its connection: bring its key back, or hav
 			return g.reseal(cmd, t, p, wait)
 		},
 	}
-	cmd.Flags().DurationVar(&wait, "wait", 150*time.Second, "how long refreshes that are under way are waited for; no lease lasts longer than two minutes")
+	cmd.Flags().DurationVar(&wait, "wait", 150*time.Second, "the `time` that refreshes under way are waited for. Leases last two minutes at most:\nwith less than that one may still put back what an older key sealed")
 	return cmd
 }
 
@@ -56,7 +61,7 @@ func (g *global) reseal(cmd *cobra.Command, t tool, p plane, wait time.Duration)
 			continue
 		case done.UnderWay > 0 && !waited:
 			if err := pauseFor(cmd.Context(), wait); err != nil {
-				return err
+				return fmt.Errorf("stopped while it waited for refreshes under way, so run this again: %w", err)
 			}
 			waited = true
 			continue

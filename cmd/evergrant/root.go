@@ -144,13 +144,19 @@ func keyOf(cmd *cobra.Command, args []string) (connection.Key, providers.Provide
 	if !connection.ValidID(k.ConnectionID) {
 		return k, providers.Provider{}, misuse(cmd, "%q is not a connection ID: use 1 to 256 of A-Z a-z 0-9 . _ : @ / -", k.ConnectionID)
 	}
-	p, ok := providers.Find(k.Provider)
+	p, err := providerOf(cmd, k.Provider)
+	return k, p, err
+}
+
+// providerOf checks the argument that names a provider.
+func providerOf(cmd *cobra.Command, id string) (providers.Provider, error) {
+	p, ok := providers.Find(id)
 	if !ok {
 		var ids []string
 		for _, p := range providers.All() {
 			ids = append(ids, p.ID)
 		}
-		return k, p, misuse(cmd, "there is no provider %q: there are %s", k.Provider, strings.Join(ids, ", "))
+		return p, misuse(cmd, "there is no provider %q: there are %s", id, strings.Join(ids, ", "))
 	}
-	return k, p, nil
+	return p, nil
 }

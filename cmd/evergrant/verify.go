@@ -12,7 +12,6 @@ import (
 
 	"github.com/evergrant/evergrant/internal/connection"
 	"github.com/evergrant/evergrant/internal/connections"
-	"github.com/evergrant/evergrant/pkg/providers"
 )
 
 // A verification is what the flags of verify say.
@@ -38,11 +37,11 @@ connection loses nothing by it but what was lost already.`,
 		Args: exactly("PROVIDER"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			v.provider = args[0]
-			if _, ok := providers.Find(v.provider); !ok {
-				return misuse(cmd, "there is no provider %q: see `evergrant providers`", v.provider)
+			if _, err := providerOf(cmd, v.provider); err != nil {
+				return err
 			}
 			if v.count < 1 || v.every < 0 {
-				return misuse(cmd, "--count is at least 1, and --every no time in the past")
+				return misuse(cmd, "--count must be at least 1, and --every not below 0")
 			}
 			p, err := g.plane(cmd, t)
 			if err != nil {
@@ -52,16 +51,30 @@ connection loses nothing by it but what was lost already.`,
 		},
 	}
 	cmd.Flags().IntVar(&v.count, "count", 5, "how many connections are refreshed, chosen at random")
-	cmd.Flags().DurationVar(&v.every, "every", 10*time.Second, "the `time` between two of them")
+	cmd.Flags().DurationVar(&v.every, "every", 10*time.Second, "the `time` between two of them, such as 30s or 1m")
 	cmd.Flags().BoolVar(&v.release, "release", false, "release the provider if all of them live")
 	return cmd
 }
 
-// verify refreshes a few connections of a provider that it holds.
+// verify holds a provider, and releases it where all is well and that is wanted.
 func (g *global) verify(ctx context.Context, t tool, p plane, v verification) error {
-	if _, err := call(ctx, p, map[string]any{"action": "hold", "provider": v.provider}); err != nil {
-		return fmt.Errorf("hold %s: %w", v.provider, err)
+	out, err := setHeld(ctx, p, "hold", v.provider)
+	if err != nil {
+		return err
 	}
+	if err := g.tryFew(ctx, t, p, v); err != nil {
+		return fmt.Errorf("%s stays held until `evergrant release %s`: %w", v.provider, v.provider, err)
+	}
+	if v.release {
+		if out, err = setHeld(ctx, p, "release", v.provider); err != nil {
+			return err
+		}
+	}
+	return g.printHeld(t, out)
+}
+
+// tryFew refreshes a few connections of a provider that is held.
+func (g *global) tryFew(ctx context.Context, t tool, p plane, v verification) error {
 	chosen, err := choose(ctx, t, p, v)
 	if err != nil {
 		return err
@@ -69,24 +82,18 @@ func (g *global) verify(ctx context.Context, t tool, p plane, v verification) er
 	for i, id := range chosen {
 		if i > 0 {
 			if err := pauseFor(ctx, v.every); err != nil {
-				return err
+				return fmt.Errorf("stopped after %d of %d connections: %w", i, len(chosen), err)
 			}
 		}
 		_, err := call(ctx, p, map[string]any{"action": "refresh", "connection_id": id, "provider": v.provider})
 		if err != nil {
-			return fmt.Errorf("%s could not be refreshed, %d before it were; %s stays held: %w", id, i, v.provider, err)
+			return fmt.Errorf("%s could not be refreshed, %d before it were: %w", id, i, err)
 		}
 		if !g.json {
 			_, _ = fmt.Fprintf(t.Out, "%s: refreshed\n", id)
 		}
 	}
-	out := output{Provider: &connections.Held{Provider: v.provider, HeldSince: t.Now().Unix()}}
-	if v.release {
-		if out, err = call(ctx, p, map[string]any{"action": "release", "provider": v.provider}); err != nil {
-			return fmt.Errorf("release %s: %w", v.provider, err)
-		}
-	}
-	return g.printHeld(t, out)
+	return nil
 }
 
 // choose returns connection IDs of a provider whose connections are refreshed,
@@ -120,7 +127,7 @@ func choose(ctx context.Context, t tool, p plane, v verification) (ids []string,
 		input["cursor"] = out.Cursor
 	}
 	if len(ids) == 0 {
-		return nil, errors.New("no connection of " + v.provider + " is refreshed: there is nothing to verify, and it is held")
+		return nil, errors.New("it has no connection that anything refreshes, so there is nothing to verify")
 	}
 	slices.Sort(ids)
 	return ids, nil
