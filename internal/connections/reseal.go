@@ -53,7 +53,7 @@ func (h *Handler) resealOne(ctx context.Context, keys seal.Keys, c connection.Co
 	switch {
 	case len(c.SealedRefreshToken) == 0:
 		return nil
-	case seal.Names(c.SealedRefreshToken) == keys.Current:
+	case keys.OpensCurrent(connection.RefreshTokenPurpose(c.Key), c.SealedRefreshToken):
 		done.Current++
 		return nil
 	}

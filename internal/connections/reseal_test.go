@@ -80,6 +80,36 @@ func TestRefreshTokensAreSealedUnderTheCurrentKey(t *testing.T) {
 	})
 }
 
+// After a restore into a stack that was deployed anew, the old key stands in a ring
+// whose current key has its ID.
+func TestAKeyOfTheSameIDIsNotTakenForTheCurrentOne(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fixture) {
+		f.secrets.keys = ring(t, "older-k1")
+		key := f.connect(t, "old", "whisk")
+		old, _ := f.secrets.keys.Key("older-k1")
+		parse := func(document string) (keys seal.Keys) {
+			keys, err := seal.ParseKeys([]byte(document))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return keys
+		}
+		anew := strings.Repeat("n", seal.MinKeyLength)
+		f.secrets.keys = parse(fmt.Sprintf(`{"current":"older-k1","older-k1":%q,"k0":%q}`, anew, old))
+		resp, _ := f.do(t, `{"action":"reseal"}`)
+		if resp.Reseal == nil || *resp.Reseal != (Reseal{Key: "older-k1", Resealed: 1}) {
+			t.Fatalf("%+v", resp)
+		}
+		c, err := f.store.Get(t.Context(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.RefreshToken(parse(fmt.Sprintf(`{"current":"older-k1","older-k1":%q}`, anew))); err != nil {
+			t.Errorf("the older key is needed still: %v", err)
+		}
+	})
+}
+
 // A refresh that commits between the read and the write wins.
 func TestSealingAnewDoesNotUndoARefresh(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fixture) {

@@ -138,10 +138,11 @@ func writeState(t *testing.T, s *dynamo.Store) {
 	must(t, s.DenyRequest(ctx, requests["broken"]))
 	must(t, s.ClaimRequest(ctx, held(t)))
 
-	_, err := s.TakeSweep(ctx, connection.Sweep{ID: "sweep-1", Now: noon, Until: noon.Add(time.Minute), Shards: 4})
+	_, err := s.TakeSweep(ctx, connection.Sweep{ID: "sweep-1", Now: noon, Until: noon.Add(time.Minute), Shards: 4, Table: "table-1"})
 	must(t, err)
 	_, err = s.TakeSweep(ctx, connection.Sweep{Name: "4.1", ID: "worker-1", Now: noon, Until: noon.Add(time.Minute)})
 	must(t, err)
+	must(t, s.Hold(ctx, providerName, noon))
 	must(t, s.SetBreaker(ctx, providerName, connection.Breaker{OpenUntil: noon.Add(time.Minute), Opened: 2, Reason: connection.Outage}))
 	_, err = s.CountRefreshes(ctx, providerName, connection.Outcomes{Refreshes: 9, InvalidGrants: 2}, noon)
 	must(t, err)
@@ -183,7 +184,7 @@ func reads(t *testing.T, s *dynamo.Store, f format) map[string]any {
 	out["breaker"] = dump(b)
 	swept, err := s.TakeSweep(t.Context(), connection.Sweep{ID: "sweep-1", Now: noon, Until: noon.Add(time.Minute), Shards: 4})
 	must(t, err)
-	out["generations"] = swept.Generations
+	out["swept"] = dump(swept)
 	start, err := s.ReserveTime(t.Context(), providerName, time.Second, noon, noon.Add(time.Minute))
 	must(t, err)
 	out["free at"] = dump(start)

@@ -4,9 +4,11 @@
 //
 // A sealed value is AES-256-GCM under a key derived (HKDF-SHA256, RFC 5869)
 // from one entry of a key ring. It names its entry, so a new current key takes
-// over as values are written and old ones stay readable. The purpose is
-// authenticated with it: a value moved to another row, field or cookie does
-// not open.
+// over as values are written and old ones stay readable. A name is not the key: in
+// the ring of a stack that was deployed anew, k1 is another one, and the old k1 may
+// stand there under any ID. The name and the purpose are authenticated with the
+// value: one that was altered, or moved to another row, field or cookie, does not
+// open.
 //
 // The key ring comes from Secrets Manager; this package reads nothing.
 package seal
@@ -21,6 +23,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // MinKeyLength is the least that a key may have, in characters.
@@ -106,7 +109,7 @@ func (k Keys) Seal(purpose string, plain []byte) ([]byte, error) {
 	out := append([]byte{version, byte(len(k.Current))}, k.Current...) //nolint:gosec // ParseKeys takes IDs of at most 255 characters
 	nonce := make([]byte, aead.NonceSize())
 	_, _ = rand.Read(nonce) // it never fails: package crypto/rand ends the program instead
-	return aead.Seal(append(out, nonce...), nonce, plain, []byte(purpose)), nil
+	return aead.Seal(slices.Concat(out, nonce), nonce, plain, slices.Concat(out, []byte(purpose))), nil
 }
 
 // Names returns the ID of the key that sealed names, "" for what Seal did not
@@ -118,18 +121,38 @@ func Names(sealed []byte) string {
 	return string(sealed[2 : 2+int(sealed[1])])
 }
 
-// Open decrypts what Seal made for the same purpose.
+// Open decrypts what Seal made for the same purpose, under whichever key of the
+// ring it was, the one that it names first.
 func (k Keys) Open(purpose string, sealed []byte) ([]byte, error) {
+	named := Names(sealed)
+	plain, err := k.open(named, purpose, sealed)
+	for id := range k.keys {
+		if err == nil {
+			break
+		}
+		plain, err = k.open(id, purpose, sealed)
+	}
+	return plain, err
+}
+
+// OpensCurrent reports whether the current key opens sealed, for which the others
+// may go.
+func (k Keys) OpensCurrent(purpose string, sealed []byte) bool {
+	_, err := k.open(k.Current, purpose, sealed)
+	return err == nil
+}
+
+// open decrypts sealed under the key with the given ID, whichever it names.
+func (k Keys) open(id, purpose string, sealed []byte) ([]byte, error) {
 	if len(sealed) < 2 || sealed[0] != version || len(sealed) < 2+int(sealed[1]) {
 		return nil, ErrNotOpened
 	}
-	end := 2 + int(sealed[1])
-	id, rest := string(sealed[2:end]), sealed[end:]
+	head, rest := sealed[:2+int(sealed[1])], sealed[2+int(sealed[1]):]
 	aead, err := k.aead(id)
 	if err != nil || len(rest) < aead.NonceSize() {
 		return nil, ErrNotOpened
 	}
-	plain, err := aead.Open(nil, rest[:aead.NonceSize()], rest[aead.NonceSize():], []byte(purpose))
+	plain, err := aead.Open(nil, rest[:aead.NonceSize()], rest[aead.NonceSize():], slices.Concat(head, []byte(purpose)))
 	if err != nil {
 		return nil, ErrNotOpened
 	}

@@ -92,6 +92,21 @@ func TestANewCurrentKeyLeavesOldValuesReadable(t *testing.T) {
 	}
 }
 
+// A stack that was deleted and deployed anew has a ring whose key is called as the
+// one before.
+func TestAKeyIsKnownByItselfAndNotByItsID(t *testing.T) {
+	before := ring(t, `{"current":"k1","k1":"`+key1+`"}`)
+	sealed, _ := before.Seal("p", []byte("token"))
+	anew := ring(t, `{"current":"k1","k1":"`+key2+`","k0":"`+key1+`"}`)
+	if got, err := anew.Open("p", sealed); err != nil || string(got) != "token" {
+		t.Errorf("Open under another ID = %q, %v", got, err)
+	}
+	fresh, _ := anew.Seal("p", []byte("token"))
+	if anew.OpensCurrent("p", sealed) || !anew.OpensCurrent("p", fresh) || anew.OpensCurrent("q", fresh) || before.OpensCurrent("p", fresh) {
+		t.Error("OpensCurrent goes by the ID, or opens what is of another purpose")
+	}
+}
+
 func TestAllPutsTheCurrentKeyFirst(t *testing.T) {
 	k := ring(t, `{"current":"k2","keys":{"k1":"`+key1+`","k2":"`+key2+`"}}`)
 	if all := k.All(); len(all) != 2 || all[0] != key2 || all[1] != key1 {
