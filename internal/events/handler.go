@@ -41,6 +41,7 @@ type Batch struct {
 type Record struct {
 	Change struct {
 		SequenceNumber string          `json:"SequenceNumber"`
+		Written        float64         `json:"ApproximateCreationDateTime"` // Unix seconds; 0: not known
 		OldImage       json.RawMessage `json:"OldImage"`
 		NewImage       json.RawMessage `json:"NewImage"`
 	} `json:"dynamodb"`
@@ -99,10 +100,15 @@ func (h *Handler) Handle(ctx context.Context, b Batch) (lambda.DynamoDBEventResp
 // an event that no call would take, are left out: to have them handed over again
 // would hold up all behind them for a day.
 func (h *Handler) outgoing(ctx context.Context, b Batch) (list []outgoing) {
+	copies := 0
 	for _, r := range b.Records {
 		old, now, err := h.read(r)
 		if err != nil {
 			h.Maker.Log.ErrorContext(ctx, "record left out", "record", r.Change.SequenceNumber, "err", err)
+			continue
+		}
+		if putBack(old, now, r.Change.Written) {
+			copies++
 			continue
 		}
 		for _, e := range h.Maker.Make(ctx, old, now) {
@@ -117,7 +123,27 @@ func (h *Handler) outgoing(ctx context.Context, b Batch) (list []outgoing) {
 			list = append(list, outgoing{connection.Notice{Type: string(e.Kind), At: e.At, Detail: detail}, e, r.Change.SequenceNumber})
 		}
 	}
+	if copies > 0 {
+		h.Maker.Log.InfoContext(ctx, "rows put back passed over", "rows", copies)
+	}
 	return list
+}
+
+// spillTime is how long a first grant may wait in the spill, or in the log for a
+// person, and still be told when it is stored. It has the time of when it was
+// given then, and looks like the copy of one that was never refreshed: a week has
+// room for an outage over a weekend, and hosts know the IDs that they heard for
+// longer, so that a copy which is younger is none to them (docs/events.md).
+const spillTime = 7 * 24 * time.Hour
+
+// putBack reports whether a write, made at the Unix time written, has put back a
+// row from a backup, which changes nothing for the host. What is made here begins
+// with a grant and fence 1, which every later write raises.
+func putBack(old, now connection.Connection, written float64) bool {
+	if old.Status != "" || now.Status == "" {
+		return false
+	}
+	return now.Fence != 1 || written-float64(now.UpdatedAt.Unix()) > spillTime.Seconds()
 }
 
 // read returns the connection of a record before and after its write.

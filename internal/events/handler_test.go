@@ -243,6 +243,48 @@ func TestARecordThatCannotBeReadIsLeftOut(t *testing.T) {
 	}
 }
 
+// A restore puts rows back by the thousand. None is a change, and what asks for a
+// person would mail each of them.
+func TestWhatARestorePutsBackIsNotTold(t *testing.T) {
+	first, lease := connected(), claimed(connected())
+	week := 7 * day
+	tests := []struct {
+		name string
+		row  connection.Connection
+		age  time.Duration // of the row where it is written; below 0: not known
+		told bool
+	}{
+		{"a first grant", first, time.Second, true},
+		{"a first grant that the spill kept over a weekend", first, 4 * day, true},
+		{"a first grant, with a clock that is behind", first, -1 * time.Minute, true},
+		{"a first grant of a week ago", first, week, true},
+		{"a copy of one that was never refreshed", first, week + time.Second, false},
+		{"a copy of one that was refreshed", refreshed(lease), 0, false},
+		{"a copy of one under a refresh", lease, 0, false},
+		{"a copy of one that fails", failed(lease, 3), 0, false},
+		{"a copy of one that was connected again", granted(first, "ticket#2"), 0, false},
+		{"a copy of one that asks for a person", marked(lease), time.Minute, false},
+		{"a copy of one that was disconnected", disconnected(first), time.Minute, false},
+	}
+	for _, tt := range tests {
+		f := newFixture(t)
+		r := record(t, 1, connection.Connection{}, tt.row)
+		r.Change.Written = float64(tt.row.UpdatedAt.Add(tt.age).Unix())
+		if again, err := f.handle(t, r); again != "" || err != nil || len(f.bus.taken) > 1 || (len(f.bus.taken) == 1) != tt.told {
+			t.Errorf("%s: told %v, %q, %v", tt.name, told(f.bus.taken), again, err)
+		}
+		if said := strings.Contains(f.log.String(), `"msg":"rows put back passed over","rows":1`); said == tt.told {
+			t.Errorf("%s: the log says %s", tt.name, f.log)
+		}
+	}
+	f := newFixture(t)
+	lost := record(t, 1, first, connection.Connection{})
+	lost.Change.Written = float64(noon.Add(30 * day).Unix())
+	if _, err := f.handle(t, lost); err != nil || len(f.bus.taken) != 0 || strings.Contains(f.log.String(), "put back") {
+		t.Errorf("a row that is removed: told %v, %s, %v", told(f.bus.taken), f.log, err)
+	}
+}
+
 // What happens to three connections in eight writes.
 func story(t *testing.T) []Record {
 	a, b, c := of(connected(), "a"), of(connected(), "b"), of(connected(), "c")

@@ -116,7 +116,15 @@ var writes = map[string]func(*world){
 		}
 	},
 	"restore a new grant": func(w *world) { w.last = w.grant(); _ = w.store.Restore(w.t.Context(), w.last, w.row().Fence) },
-	"disconnect":          func(w *world) { _, _ = w.store.Disconnect(w.t.Context(), key, w.now) },
+	"restore a first grant that waited for days": func(w *world) {
+		if w.row().Status == "" {
+			w.now = w.now.Add(-5 * day)
+			w.last = w.grant()
+			w.now = w.now.Add(5 * day)
+			_ = w.store.Restore(w.t.Context(), w.last, 0)
+		}
+	},
+	"disconnect": func(w *world) { _, _ = w.store.Disconnect(w.t.Context(), key, w.now) },
 }
 
 // refreshed returns c with new tokens; the refresh token ends when it did.
@@ -147,6 +155,7 @@ func (w *world) write(name string) {
 	for _, e := range told {
 		w.hear(e)
 	}
+	w.putBack(old, now)
 	want := host{
 		status: now.Status, grants: w.host.grants,
 		degraded: now.Status == connection.Active && now.Failure.Count >= 3,
@@ -158,6 +167,31 @@ func (w *world) write(name string) {
 	grants := slices.ContainsFunc(told, func(e Event) bool { return e.Kind == Connected || e.Kind == Reconnected })
 	if newGrant := now.Status == connection.Active && (now.RequestID != old.RequestID || old.Status == connection.Disconnected); grants != newGrant {
 		w.t.Fatalf("a new grant: %v, told: %v", newGrant, grants)
+	}
+}
+
+// putBack checks that a write is taken for no copy, and that a copy of the row,
+// as a restore from a backup puts it back, tells nothing: after a week whatever
+// it is, and before that nothing whose ID the host does not know.
+func (w *world) putBack(old, now connection.Connection) {
+	t, none := w.t, connection.Connection{}
+	t.Helper()
+	if putBack(old, now, float64(w.now.Unix())) {
+		t.Fatalf("a write is taken for a copy: %+v", now)
+	}
+	if now.Status == "" {
+		return
+	}
+	if !putBack(none, now, float64(now.UpdatedAt.Add(8*day).Unix())) {
+		t.Fatalf("a copy of last week is taken for a write: %+v", now)
+	}
+	if putBack(none, now, float64(w.now.Unix())) {
+		return
+	}
+	for _, e := range Changes(none, now) {
+		if !w.heard[e.ID] {
+			t.Fatalf("a copy tells %s anew: %+v", e.Kind, now)
+		}
 	}
 }
 

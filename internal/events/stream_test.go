@@ -11,6 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
 	"github.com/evergrant/evergrant/internal/canary"
 	"github.com/evergrant/evergrant/internal/connection"
 	"github.com/evergrant/evergrant/internal/dynamo"
@@ -172,7 +175,7 @@ func handle(t *testing.T, records ...json.RawMessage) []connection.Notice {
 func TestTheStreamOfTheTableIsTold(t *testing.T) {
 	db := dynamotest.Open(t)
 	read := db.Stream(t)
-	w := &table{t: t, now: time.Date(2026, 1, 15, 12, 0, 0, 0, time.UTC), store: &dynamo.Store{API: db.Client, ConnectionsTable: db.ConnectionsTable}}
+	w := &table{t: t, now: time.Now(), store: &dynamo.Store{API: db.Client, ConnectionsTable: db.ConnectionsTable}}
 	want := w.live()
 	records := read()
 
@@ -216,6 +219,38 @@ func TestTheStreamOfTheTableIsTold(t *testing.T) {
 	}
 	if claims < 5 || passed == 0 {
 		t.Errorf("%d claims, and %d of %d records pass", claims, passed, len(records))
+	}
+}
+
+// What a restore puts back into the table of a stack, row by row.
+func TestTheStreamOfARestoreTellsNothing(t *testing.T) {
+	db := dynamotest.Open(t)
+	read := db.Stream(t)
+	now := time.Now()
+	w := &table{t: t, now: now.Add(-60 * 24 * time.Hour), store: &dynamo.Store{API: db.Client, ConnectionsTable: db.ConnectionsTable}}
+	w.live()
+	w.connect("static", 0)
+	w.connect("refused", 0)
+	w.under("refused", w.mark, w.store.Commit)
+	w.now = now
+	w.connect("young", 0)
+	before := len(read())
+	first := handle(t, read()[before-1])
+
+	rows, err := db.Client.Scan(t.Context(), &dynamodb.ScanInput{TableName: &db.ConnectionsTable})
+	w.must(err)
+	for _, row := range rows.Items {
+		_, err := db.Client.DeleteItem(t.Context(), &dynamodb.DeleteItemInput{
+			TableName: &db.ConnectionsTable, Key: map[string]types.AttributeValue{"connection_id": row["connection_id"], "provider": row["provider"]},
+		})
+		w.must(err)
+		_, err = db.Client.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &db.ConnectionsTable, Item: row})
+		w.must(err)
+	}
+	records := read()[before:]
+	got := handle(t, records...)
+	if len(records) != 10 || len(first) != 1 || len(got) != 1 || got[0].Type != first[0].Type || !bytes.Equal(got[0].Detail, first[0].Detail) {
+		t.Errorf("%d records told %q, want the first grant of just now alone, as it was told before: %q", len(records), got, first)
 	}
 }
 
