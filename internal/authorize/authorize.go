@@ -79,9 +79,18 @@ var (
 	errBadRequest      = errors.New("bad request")
 )
 
+// reserve is what is left of an invocation to answer the browser where something
+// that the function waits for does not.
+const reserve = time.Second
+
 // Handle answers one request. Its error is always nil: whatever goes wrong is
 // an answer to the browser, not a failed invocation.
 func (h *Handler) Handle(ctx context.Context, ev events.APIGatewayV2HTTPRequest) (resp web.Response, _ error) {
+	if end, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, end.Add(-reserve))
+		defer cancel()
+	}
 	var req web.Request
 	defer web.Recover(ctx, h.Log, &req, &resp)
 	req, readErr := web.Read(ev)

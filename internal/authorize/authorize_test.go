@@ -144,6 +144,19 @@ func TestStatuses(t *testing.T) {
 	}
 }
 
+// A person is told to come back where Secrets Manager does not answer, before
+// Lambda kills the function and API Gateway answers in its stead.
+func TestAVaultThatHangsIsToldInTime(t *testing.T) {
+	w := newWorld(t)
+	w.vault.hangs = true
+	ctx, cancel := context.WithTimeout(t.Context(), reserve+10*time.Millisecond)
+	defer cancel()
+	resp, err := w.Handle(ctx, w.request("whiplash", w.ticket("whiplash", nil)))
+	if err != nil || ctx.Err() != nil || resp.StatusCode != 503 || resp.Headers["Retry-After"] == "" {
+		t.Errorf("%d %v, %v; the invocation: %v", resp.StatusCode, resp.Headers, err, ctx.Err())
+	}
+}
+
 // numbered yields n different parameters.
 func numbered(n int) func(func(string) bool) {
 	return func(yield func(string) bool) {

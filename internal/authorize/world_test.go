@@ -41,6 +41,7 @@ type vault struct {
 	others                         []oauth.Client
 	connect, seal                  seal.Keys
 	clientErr, connectErr, sealErr error
+	hangs                          bool // does not tell the connect keys before its time is up
 }
 
 func (v *vault) Client(_ context.Context, provider string) (oauth.Client, error) {
@@ -49,7 +50,13 @@ func (v *vault) Client(_ context.Context, provider string) (oauth.Client, error)
 
 func (v *vault) Others(context.Context, oauth.Client) ([]oauth.Client, error) { return v.others, nil }
 
-func (v *vault) ConnectKeys(context.Context) (seal.Keys, error) { return v.connect, v.connectErr }
+func (v *vault) ConnectKeys(ctx context.Context) (seal.Keys, error) {
+	if v.hangs {
+		<-ctx.Done()
+		return seal.Keys{}, ctx.Err()
+	}
+	return v.connect, v.connectErr
+}
 
 func (v *vault) SealKeys(context.Context) (seal.Keys, error) { return v.seal, v.sealErr }
 

@@ -277,7 +277,7 @@ func TestEachAlarmOnAWSGoesOffInItsIncident(t *testing.T) {
 				w.delay = hanging("secretsmanager.")
 				s.minutes(10, func(int) { s.browse("AuthorizeFunction", s.opened()) })
 			})
-		}, []string{"ApiErrorsAlarm", "AuthorizeDurationAlarm", "AuthorizeErrorsAlarm"}, nil},
+		}, []string{"ApiErrorsAlarm", "AuthorizeDurationAlarm"}, nil},
 		{"a provider does not answer the preparing call", func(s *scene) {
 			s.slowly(func(w *wire) {
 				w.delay = hanging(s.Provider)
