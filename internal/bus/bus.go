@@ -32,9 +32,13 @@ type Bus struct {
 func (b *Bus) Publish(ctx context.Context, notices []connection.Notice) (lost []int, err error) {
 	in := &eventbridge.PutEventsInput{}
 	for _, n := range notices {
-		in.Entries = append(in.Entries, types.PutEventsRequestEntry{
+		e := types.PutEventsRequestEntry{
 			EventBusName: &b.Name, Source: aws.String(connection.NoticeSource), DetailType: &n.Type, Detail: aws.String(string(n.Detail)), Time: &n.At,
-		})
+		}
+		if n.Table != "" {
+			e.Resources = []string{n.Table}
+		}
+		in.Entries = append(in.Entries, e)
 	}
 	out, err := b.API.PutEvents(ctx, in)
 	if err == nil && len(out.Entries) != len(notices) {

@@ -50,7 +50,7 @@ func TestPublishSaysWhatWasNotTaken(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			a := &api{out: &eventbridge.PutEventsOutput{Entries: tt.out}, err: tt.err}
 			notices := []connection.Notice{
-				{Type: "Connection Connected", At: at, Detail: json.RawMessage(`{"id":"1"}`)},
+				{Type: "Connection Connected", Table: "arn:aws:dynamodb:eu-central-1:123456789012:table/a", At: at, Detail: json.RawMessage(`{"id":"1"}`)},
 				{Type: "Connection Degraded", At: at, Detail: json.RawMessage(`{"id":"2"}`)},
 				{Type: "Connection Disconnected", At: at, Detail: json.RawMessage(`{"id":"3"}`)},
 			}
@@ -59,8 +59,8 @@ func TestPublishSaysWhatWasNotTaken(t *testing.T) {
 				t.Errorf("lost %v, %v", lost, err)
 			}
 			for i, e := range a.in.Entries {
-				n := notices[i]
-				if *e.EventBusName != "host" || *e.Source != "evergrant" || *e.DetailType != n.Type || *e.Detail != string(n.Detail) || !e.Time.Equal(at) {
+				n, resources := notices[i], [][]string{{"arn:aws:dynamodb:eu-central-1:123456789012:table/a"}, nil, nil}[i]
+				if *e.EventBusName != "host" || *e.Source != "evergrant" || *e.DetailType != n.Type || *e.Detail != string(n.Detail) || !e.Time.Equal(at) || !slices.Equal(e.Resources, resources) {
 					t.Errorf("entry %d is %+v", i, e)
 				}
 			}

@@ -10,6 +10,7 @@ const NoticeSource = "evergrant"
 // its link.
 type Notice struct {
 	Type   string    // such as "Connection Connected"
+	Table  string    // ARN of the connections table, by which rules know whose it is; "": not known
 	At     time.Time // of the change
 	Detail []byte    // JSON
 }

@@ -39,14 +39,22 @@ func (db Database) Stream(t testing.TB) (read func() []json.RawMessage) {
 			db.streams(t, "GetShardIterator", map[string]string{"StreamArn": stream, "ShardId": shard.ShardId, "ShardIteratorType": "TRIM_HORIZON"}, &at)
 			for at.ShardIterator != "" {
 				var page struct {
-					Records           []json.RawMessage
+					Records           []map[string]any
 					NextShardIterator string
 				}
 				db.streams(t, "GetRecords", map[string]string{"ShardIterator": at.ShardIterator}, &page)
 				if len(page.Records) == 0 {
 					break // an open shard always has a next page
 				}
-				records, at.ShardIterator = append(records, page.Records...), page.NextShardIterator
+				for _, r := range page.Records {
+					r["eventSourceARN"] = stream
+					record, err := json.Marshal(r)
+					if err != nil {
+						t.Fatal(err)
+					}
+					records = append(records, record)
+				}
+				at.ShardIterator = page.NextShardIterator
 			}
 		}
 		return records

@@ -79,6 +79,9 @@ func TestTheExampleRulesAreATemplate(t *testing.T) {
 			}
 		}
 	}
+	if n := strings.Count(rules[0], "EventPattern:"); n == 0 || n != strings.Count(rules[0], "resources: [!Ref ConnectionsTableArn]") {
+		t.Errorf("one of the %d rules hears other stacks too", n)
+	}
 	known, err := fields()
 	if err != nil {
 		t.Fatal(err)

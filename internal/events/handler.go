@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	lambda "github.com/aws/aws-lambda-go/events"
@@ -39,6 +40,7 @@ type Batch struct {
 
 // A Record is one write of one row.
 type Record struct {
+	Stream string `json:"eventSourceARN"` // the table's ARN, /stream/, and when the stream began
 	Change struct {
 		SequenceNumber string          `json:"SequenceNumber"`
 		Written        float64         `json:"ApproximateCreationDateTime"` // Unix seconds; 0: not known
@@ -120,7 +122,8 @@ func (h *Handler) outgoing(ctx context.Context, b Batch) (list []outgoing) {
 				h.Maker.Log.ErrorContext(ctx, "event left out", "record", r.Change.SequenceNumber, "type", e.Kind, "provider", e.Provider, "connection_id", e.ConnectionID, "err", err)
 				continue
 			}
-			list = append(list, outgoing{connection.Notice{Type: string(e.Kind), At: e.At, Detail: detail}, e, r.Change.SequenceNumber})
+			table, _, _ := strings.Cut(r.Stream, "/stream/")
+			list = append(list, outgoing{connection.Notice{Type: string(e.Kind), Table: table, At: e.At, Detail: detail}, e, r.Change.SequenceNumber})
 		}
 	}
 	if copies > 0 {

@@ -203,7 +203,9 @@ func TestACallHasWhatEventBridgeTakes(t *testing.T) {
 	for i, label := range []int{200_000, 40_000, 20_000, 240_000, 260_000} {
 		c := of(connected(), fmt.Sprintf("acct_%d", i))
 		c.Account.Label = strings.Repeat("é", label/2)
-		records = append(records, record(t, i, connection.Connection{}, c))
+		r := record(t, i, connection.Connection{}, c)
+		r.Stream = tableARN + strings.Repeat("x", 255) // what the name of a table may have
+		records = append(records, r)
 	}
 	if again, err := f.handle(t, records...); again != "" || err != nil {
 		t.Fatal(again, err)
@@ -215,7 +217,7 @@ func TestACallHasWhatEventBridgeTakes(t *testing.T) {
 	for _, call := range f.bus.calls {
 		size := 0
 		for _, n := range call {
-			size += 14 + len(connection.NoticeSource) + len(n.Type) + len(n.Detail)
+			size += 14 + len(connection.NoticeSource) + len(n.Type) + len(n.Table) + len(n.Detail)
 		}
 		if size > 256_000 {
 			t.Errorf("a call has %d bytes", size)
@@ -282,6 +284,19 @@ func TestWhatARestorePutsBackIsNotTold(t *testing.T) {
 	lost.Change.Written = float64(noon.Add(30 * day).Unix())
 	if _, err := f.handle(t, lost); err != nil || len(f.bus.taken) != 0 || strings.Contains(f.log.String(), "put back") {
 		t.Errorf("a row that is removed: told %v, %s, %v", told(f.bus.taken), f.log, err)
+	}
+}
+
+// Rules for one of several stacks on a bus go by the table.
+func TestAnEventNamesTheTableOfItsStream(t *testing.T) {
+	tests := map[string]string{tableARN + "/stream/2026-01-15T10:00:00.000": tableARN, "": ""}
+	for stream, want := range tests {
+		f := newFixture(t)
+		r := record(t, 1, connection.Connection{}, connected())
+		r.Stream = stream
+		if _, err := f.handle(t, r); err != nil || len(f.bus.taken) != 1 || f.bus.taken[0].Table != want {
+			t.Errorf("a stream %q: %+v, %v", stream, f.bus.taken, err)
+		}
 	}
 }
 

@@ -12,6 +12,9 @@ import (
 
 const schemas = "../../events/schemas/"
 
+// tableARN is that of a connections table.
+const tableARN = "arn:aws:dynamodb:eu-central-1:123456789012:table/evergrant-ConnectionsTable-1A2B3C"
+
 // allKinds are all kinds.
 var allKinds = []Kind{Connected, Reconnected, Degraded, Recovered, ReauthorizationRequired, Expiring, Disconnected}
 
@@ -68,7 +71,7 @@ func validate(t *testing.T, e Event) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	envelope, err := json.Marshal(map[string]any{"source": "evergrant", "detail-type": e.Kind, "detail": json.RawMessage(detail)})
+	envelope, err := json.Marshal(map[string]any{"source": "evergrant", "detail-type": e.Kind, "resources": []string{tableARN}, "detail": json.RawMessage(detail)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,19 +132,24 @@ func TestASchemaRefusesWhatIsNoSuchEvent(t *testing.T) {
 		"a link without an end":        func(d map[string]any) { d["reconnect_url"] = "https://a.example/authorize/whatnot?ticket=x" },
 		"a space in the connection ID": func(d map[string]any) { d["connection_id"] = "a b" },
 	}
-	check := func(d map[string]any) error {
-		b, _ := json.Marshal(map[string]any{"source": "evergrant", "detail-type": ReauthorizationRequired, "detail": d})
+	check := func(d map[string]any, resources any) error {
+		b, _ := json.Marshal(map[string]any{"source": "evergrant", "detail-type": ReauthorizationRequired, "resources": resources, "detail": d})
 		document, _ := jsonschema.UnmarshalJSON(strings.NewReader(string(b)))
 		return all[ReauthorizationRequired].Validate(document)
 	}
-	if err := check(good()); err != nil {
+	if err := check(good(), []string{"arn:aws:cloudformation:eu-central-1:123456789012:stack/one/1", tableARN}); err != nil {
 		t.Fatal(err)
 	}
 	for name, spoil := range tests {
 		d := good()
 		spoil(d)
-		if check(d) == nil {
+		if check(d, []string{tableARN}) == nil {
 			t.Errorf("%s passes", name)
+		}
+	}
+	for _, resources := range []any{nil, "", tableARN, []string{}, []string{"one"}, []string{tableARN + "/stream/2026-01-15T10:00:00.000"}} {
+		if check(good(), resources) == nil {
+			t.Errorf("the resources %q pass", resources)
 		}
 	}
 }

@@ -181,6 +181,9 @@ func TestTheStreamOfTheTableIsTold(t *testing.T) {
 
 	var got []string
 	for _, n := range handle(t, records...) {
+		if !strings.HasSuffix(n.Table, ":table/"+db.ConnectionsTable) {
+			t.Errorf("%s is of the table %q", n.Type, n.Table)
+		}
 		var detail struct {
 			ConnectionID string `json:"connection_id"`
 		}
@@ -274,6 +277,9 @@ func TestTheEventsInTheFolder(t *testing.T) {
 			}
 			for _, n := range handle(t, r) {
 				got = append(got, n.Type)
+				if !strings.HasSuffix(n.Table, ":table/evergrant-ConnectionsTable-1A2B3C") {
+					t.Errorf("%s: an event of the table %q", name, n.Table)
+				}
 			}
 		}
 		if !slices.Equal(got, want) {

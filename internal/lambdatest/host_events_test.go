@@ -36,6 +36,7 @@ type hostBus struct {
 // A hostEvent is an entry that was taken.
 type hostEvent struct {
 	Source, DetailType, EventBusName, Detail string
+	Resources                                []string
 	Time                                     float64
 }
 
@@ -237,7 +238,8 @@ func (d *deployment) toldLink(b *hostBus) *url.URL {
 		var detail struct {
 			URL string `json:"reconnect_url"`
 		}
-		if err := json.Unmarshal([]byte(e.Detail), &detail); err != nil || e.Source != "evergrant" || e.EventBusName != "host" || e.Time == 0 {
+		if err := json.Unmarshal([]byte(e.Detail), &detail); err != nil || e.Source != "evergrant" || e.EventBusName != "host" || e.Time == 0 ||
+			len(e.Resources) != 1 || !strings.HasSuffix(e.Resources[0], ":table/"+d.Database.ConnectionsTable) {
 			d.t.Fatalf("entry %+v: %v", e, err)
 		}
 		if found := d.Watch.Find(strings.ReplaceAll(e.Detail, detail.URL, "")); len(found) > 0 {
@@ -255,6 +257,20 @@ func (d *deployment) toldLink(b *hostBus) *url.URL {
 		d.t.Fatal("there is no link to reconnect")
 	}
 	return link
+}
+
+// A restore puts rows back, which the stream tells of like any other.
+func TestTheHostIsToldNothingOfWhatARestorePutsBack(t *testing.T) {
+	t.Parallel()
+	d := deploy(t, lambdatest.Config{})
+	bus, first := newHostBus(t, d), rows(1)[0]
+	f := tells(t, d, bus, 30*time.Second)
+	week := strings.Replace(string(first), `"SequenceNumber"`, `"ApproximateCreationDateTime":1769083201,"SequenceNumber"`, 1)
+	marked := strings.NewReplacer(`"active"`, `"reauthorization_required"`, `"fence":{"N":"1"}`, `"fence":{"N":"7"}`).Replace(string(first))
+	hand(t, f, []json.RawMessage{json.RawMessage(week), json.RawMessage(marked), first})
+	if got, want := bus.Told(), []string{"acct_0 Connection Connected"}; !slices.Equal(got, want) || !strings.Contains(f.Output(), "rows put back passed over") {
+		t.Errorf("told %q, want %q", got, want)
+	}
 }
 
 // rows returns the records of n new connections, and of the end of each.
