@@ -105,7 +105,7 @@ Exit codes: 0 done, 1 it did not work, 2 the command line is wrong.`,
 	flags.StringVar(&g.url, "url", "http://localhost:8788", "`address` of local mode")
 	flags.StringVar(&g.function, "function", "", "a deployed stack, in place of local mode: the `name` in its output\nConnectionsFunctionName, such as my-stack-ConnectionsFunction-XXXX:live, or an ARN\n(default: the environment variable EVERGRANT_FUNCTION)")
 	flags.BoolVar(&g.json, "json", false, "print JSON: what the control plane answers")
-	root.AddCommand(newLocal(t), newLink(t, g), newList(t, g), newShow(t, g), newRefresh(t, g), newDisconnect(t, g), newProviders(t, g), newRescue(t, g), newReseal(t, g), newHold(t, g), newRelease(t, g), newVerify(t, g), newDoctor(t, g))
+	root.AddCommand(newLocal(t), newLink(t, g), newList(t, g), newShow(t, g), newRefresh(t, g), newDisconnect(t, g), newProviders(t, g), newRescue(t, g), newReseal(t, g), newHold(t, g), newRelease(t, g), newVerify(t, g), newMerge(t, g), newDoctor(t, g))
 	return root
 }
 
