@@ -148,6 +148,11 @@ func (p *permitted) answer(r *http.Request, in map[string]any) any {
 // ofOthers are the rights of operators that the command does not use.
 var ofOthers = map[string]string{
 	"logs:FilterLogEvents on ":                        "the AWS CLI finds the lines that `evergrant rescue` reads",
+	"logs:StartQuery on ":                             "the AWS CLI begins the queries of docs/operations.md",
+	"logs:GetQueryResults on ":                        "the AWS CLI shows what they found",
+	"cloudwatch:GetMetricData on ":                    "the AWS CLI shows the metrics that an alarm is about",
+	"secretsmanager:ListSecrets on ":                  "the AWS CLI lists the spills that wait",
+	"sqs:ReceiveMessage on ":                          "the AWS CLI shows what lies in a dead-letter queue",
 	"secretsmanager:CreateSecret on secret:stack/pro": "the AWS CLI makes the secret of a provider (README.md, Deploy)",
 	"secretsmanager:PutSecretValue on secret:stack/p": "the AWS CLI changes it (docs/operations.md, Rotate a client secret)",
 	"secretsmanager:DescribeSecret on secret:stack/p": "the AWS CLI shows its versions, and doctor asks where it may not read one",

@@ -1,6 +1,7 @@
 package template
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
@@ -97,7 +98,11 @@ func needed() map[string][]Call {
 			calls(stateARN, "dynamodb:DescribeTable", "dynamodb:DescribeTimeToLive", "dynamodb:DescribeContinuousBackups"),
 			calls(sealARN, "secretsmanager:DescribeSecret"), calls(connectARN, "secretsmanager:DescribeSecret"),
 			calls(providerARN, "secretsmanager:CreateSecret", "secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue"),
-			calls(arn("logs", "log-group:/aws/lambda/stack/refresh:*"), "logs:FilterLogEvents"), calls(rescueARN, "secretsmanager:CreateSecret")),
+			calls(arn("logs", "log-group:/aws/lambda/stack/refresh:*"), "logs:FilterLogEvents", "logs:StartQuery"),
+			calls(arn("logs", "log-group:/aws/vendedlogs/stack/api:*"), "logs:FilterLogEvents", "logs:StartQuery"),
+			calls("*", "cloudwatch:GetMetricData", "logs:GetQueryResults", "secretsmanager:ListSecrets"),
+			calls(queue("SweepDeadLetters"), "sqs:ReceiveMessage"), calls(queue("ShardDeadLetters"), "sqs:ReceiveMessage"), calls(queue("EventsDeadLetters"), "sqs:ReceiveMessage"),
+			calls(rescueARN, "secretsmanager:CreateSecret")),
 	}
 }
 
@@ -149,7 +154,10 @@ func nobodys() []Call {
 		under("events:source", "evergrant", calls(arn("events", "event-bus/another"), "events:PutEvents")),
 		calls(keyARN, "kms:Decrypt", "kms:GenerateDataKey"), under("kms:ViaService", "s3.eu-central-1.amazonaws.com", calls(keyARN, "kms:Decrypt")),
 		under("kms:ViaService", "dynamodb.eu-central-1.amazonaws.com", calls(keyARN, "kms:CreateGrant", "kms:ScheduleKeyDeletion")),
-		calls(arn("logs", "log-group:/aws/lambda/stack/refresh:*"), "logs:DeleteLogGroup", "logs:GetLogEvents"),
+		calls(arn("sqs", "stack-SweepDeadLetters"), "sqs:DeleteMessage", "sqs:PurgeQueue"),
+		calls(arn("lambda", "function:stack-RefreshFunction"), "lambda:PutFunctionConcurrency", "lambda:DeleteFunctionConcurrency"),
+		calls(arn("logs", "log-group:/aws/lambda/stack/refresh:*"), "logs:DeleteLogGroup", "logs:GetLogEvents"), calls("*", "logs:DescribeQueries"),
+		calls(arn("logs", "log-group:/aws/lambda/stack2/refresh:*"), "logs:FilterLogEvents", "logs:StartQuery"),
 		calls("arn:aws:iam::123456789012:role/stack-RefreshRole", "iam:PassRole", "sts:AssumeRole"), calls("*", "iam:CreateRole", "kms:ListKeys"),
 	)
 }
@@ -313,5 +321,56 @@ func TestRolesAreForTheCallsOfTheCode(t *testing.T) {
 	}
 	if got, want := slices.Sorted(maps.Keys(needs)), slices.Sorted(maps.Keys(inCode)); !slices.Equal(got, want) {
 		t.Errorf("roles are for %v,\nthe code calls %v", got, want)
+	}
+}
+
+// longest returns how many characters a policy may have: in the partition and region,
+// with the name of the stack and those that CloudFormation makes of it, that have the
+// most.
+func longest(t *testing.T, doc map[string]any, id string) int {
+	t.Helper()
+	r, err := newRenderer(doc, map[string]string{"FanOut": "true", "KmsKeyArn": keyARN, "EventBus": strings.TrimSuffix(busARN, "host") + strings.Repeat("b", 256)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.values["AWS::StackName"] = strings.Repeat("s", 128)
+	made := regexp.MustCompile(`stack-\w+`)
+	r.physical = func(id, attribute string) (any, error) {
+		value, err := r.madeUp(id, attribute)
+		name := 64 // of functions and schedules
+		switch at(doc, "Resources", id, "Type") {
+		case "AWS::DynamoDB::Table":
+			name = 160 // with the stack's, whole
+		case "AWS::SQS::Queue":
+			name = 80
+		}
+		return made.ReplaceAllString(fmt.Sprint(value), strings.Repeat("n", name)), err
+	}
+	stack, err := r.stack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(at(stack.Resources[id], "Properties", "PolicyDocument"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	long := strings.NewReplacer("arn:aws:", "arn:aws-us-gov:", "eu-central-1", "us-gov-west-1", "Secret-Ab12Cd", "Secret-0123456789ab-Ab12Cd")
+	return len(long.Replace(string(text)))
+}
+
+// IAM takes 6,144 characters of a managed policy, white space not counted, and
+// CloudFormation 128 of a stack's name ("IAM and AWS STS quotas", 2026-11-23).
+func TestAPolicyFitsWhateverTheStackIsCalled(t *testing.T) {
+	doc, err := read("../../template.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id := range resources(doc, "AWS::IAM::ManagedPolicy") {
+		if id == "TracingPolicy" {
+			continue // names nothing
+		}
+		if n := longest(t, doc, id); n > 6144 {
+			t.Errorf("%s may have %d characters", id, n)
+		}
 	}
 }
