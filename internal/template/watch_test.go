@@ -15,36 +15,36 @@ import (
 // is in milliseconds: 80 % of the function's time-out, 95 % of a sweep's, which uses
 // its time.
 var expected = map[string]string{
-	"AuthorizeErrorsAlarm":   "IF(errors > 2, 100 * errors / calls, 0) > 1, once in 300 s; Sum Errors, Sum Invocations of AuthorizeFunction",
-	"CallbackErrorsAlarm":    "IF(errors > 2, 100 * errors / calls, 0) > 1, once in 300 s; Sum Errors, Sum Invocations of CallbackFunction",
-	"RefreshErrorsAlarm":     "IF(errors > 1, 100 * errors / calls, 0) > 1, once in 300 s; Sum Errors, Sum Invocations of RefreshFunction",
-	"ConnectionsErrorsAlarm": "IF(errors > 2, 100 * errors / calls, 0) > 1, once in 300 s; Sum Errors, Sum Invocations of ConnectionsFunction",
-	"EventsErrorsAlarm":      "IF(errors > 2, 100 * errors / calls, 0) > 1, once in 300 s; Sum Errors, Sum Invocations of EventsFunction",
+	"AuthorizeErrorsAlarm":   "IF(errors > 2, 100 * errors / calls, 0) > 1, once in 300 s; Sum AWS/Lambda Invocations, Sum AWS/Lambda Errors of AuthorizeFunction",
+	"CallbackErrorsAlarm":    "IF(errors > 2, 100 * errors / calls, 0) > 1, once in 300 s; Sum AWS/Lambda Invocations, Sum AWS/Lambda Errors of CallbackFunction",
+	"RefreshErrorsAlarm":     "IF(errors > 1, 100 * errors / calls, 0) > 1, once in 300 s; Sum AWS/Lambda Invocations, Sum AWS/Lambda Errors of RefreshFunction",
+	"ConnectionsErrorsAlarm": "IF(errors > 2, 100 * errors / calls, 0) > 1, once in 300 s; Sum AWS/Lambda Invocations, Sum AWS/Lambda Errors of ConnectionsFunction",
+	"EventsErrorsAlarm":      "IF(errors > 2, 100 * errors / calls, 0) > 1, once in 300 s; Sum AWS/Lambda Invocations, Sum AWS/Lambda Errors of EventsFunction",
 
-	"AuthorizeDurationAlarm":   "p99 Duration of AuthorizeFunction > 12000, 2 of 3 times 300 s",
-	"CallbackDurationAlarm":    "p99 Duration of CallbackFunction > 23200, 2 of 3 times 300 s",
-	"RefreshDurationAlarm":     "p99 Duration of RefreshFunction > 85500, 2 of 3 times 300 s",
-	"ConnectionsDurationAlarm": "p99 Duration of ConnectionsFunction > 48000, 2 of 3 times 300 s",
-	"EventsDurationAlarm":      "p99 Duration of EventsFunction > 24000, 2 of 3 times 300 s",
-	"EventsAgeAlarm":           "Maximum IteratorAge of EventsFunction > 600000, 3 of 5 times 60 s",
+	"AuthorizeDurationAlarm":   "p99 AWS/Lambda Duration of AuthorizeFunction > 12000, 2 of 3 times 300 s",
+	"CallbackDurationAlarm":    "p99 AWS/Lambda Duration of CallbackFunction > 23200, 2 of 3 times 300 s",
+	"RefreshDurationAlarm":     "p99 AWS/Lambda Duration of RefreshFunction > 85500, 2 of 3 times 300 s",
+	"ConnectionsDurationAlarm": "p99 AWS/Lambda Duration of ConnectionsFunction > 48000, 2 of 3 times 300 s",
+	"EventsDurationAlarm":      "p99 AWS/Lambda Duration of EventsFunction > 24000, 2 of 3 times 300 s",
+	"EventsAgeAlarm":           "Maximum AWS/Lambda IteratorAge of EventsFunction > 600000, 3 of 5 times 60 s",
 
 	"ThrottlesAlarm": "SUM([FILL(authorize, 0), FILL(callback, 0), FILL(refresh, 0), FILL(connections, 0), FILL(events, 0)]) > 0, once in 300 s; " +
-		"Sum Throttles of AuthorizeFunction, CallbackFunction, ConnectionsFunction, EventsFunction, RefreshFunction",
+		"Sum AWS/Lambda Throttles of AuthorizeFunction, CallbackFunction, ConnectionsFunction, EventsFunction, RefreshFunction",
 	"DeadLettersAlarm": "SUM([FILL(sweeps, 0), FILL(shards, 0), FILL(untold, 0)]) > 0, once in 60 s; " +
-		"Maximum ApproximateNumberOfMessagesVisible of EventsDeadLetters, ShardDeadLetters, SweepDeadLetters",
-	"ApiErrorsAlarm": "IF(errors > 2, 100 * errors / calls, 0) > 1, once in 300 s; Sum 5xx, Sum Count of Api",
+		"Maximum AWS/SQS ApproximateNumberOfMessagesVisible of EventsDeadLetters, ShardDeadLetters, SweepDeadLetters",
+	"ApiErrorsAlarm": "IF(errors > 2, 100 * errors / calls, 0) > 1, once in 300 s; Sum AWS/ApiGateway Count, Sum AWS/ApiGateway 5xx of Api",
 
-	"HeartbeatAlarm":   "SampleCount OldestDueSeconds of RefreshFunction < 1, once in 300 s; missing data is breaching",
-	"OldestDueAlarm":   "Maximum OldestDueSeconds of RefreshFunction > 600, 3 of 5 times 60 s",
-	"ExpiryAlarm":      "Minimum SecondsToExpiry of RefreshFunction < 60, once in 60 s",
-	"FailedShareAlarm": "Maximum FailedPercent of RefreshFunction > 50, 3 of 5 times 60 s",
+	"HeartbeatAlarm":   "SampleCount Evergrant OldestDueSeconds of RefreshFunction < 1, once in 300 s; missing data is breaching",
+	"OldestDueAlarm":   "Maximum Evergrant OldestDueSeconds of RefreshFunction > 600, 3 of 5 times 60 s",
+	"ExpiryAlarm":      "Minimum Evergrant SecondsToExpiry of RefreshFunction < 60, once in 60 s",
+	"FailedShareAlarm": "Maximum Evergrant FailedPercent of RefreshFunction > 50, 3 of 5 times 60 s",
 
-	"NeedsPersonAlarm":     "SUM([FILL(refresh, 0), FILL(connections, 0)]) > 10, once in 3600 s; Sum NeedsPerson of ConnectionsFunction, RefreshFunction",
-	"RotationLostAlarm":    "SUM([FILL(refresh, 0), FILL(connections, 0)]) > 0, once in 300 s; Sum RotationLost of ConnectionsFunction, RefreshFunction",
-	"MassRefusalAlarm":     "SUM([FILL(refresh, 0), FILL(connections, 0)]) > 0, once in 300 s; Sum MassRefusal of ConnectionsFunction, RefreshFunction",
-	"MisconfiguredAlarm":   "SUM([FILL(callback, 0), FILL(refresh, 0), FILL(connections, 0)]) > 0, once in 300 s; Sum Misconfigured of CallbackFunction, ConnectionsFunction, RefreshFunction",
-	"SpilledAlarm":         "SUM([FILL(callback, 0), FILL(refresh, 0), FILL(connections, 0)]) > 0, once in 300 s; Sum Spilled of CallbackFunction, ConnectionsFunction, RefreshFunction",
-	"TokensOnlyInLogAlarm": "SUM([FILL(callback, 0), FILL(refresh, 0), FILL(connections, 0)]) > 0, once in 300 s; Sum TokensOnlyInLog of CallbackFunction, ConnectionsFunction, RefreshFunction",
+	"NeedsPersonAlarm":     "SUM([FILL(refresh, 0), FILL(connections, 0)]) > 10, once in 3600 s; Sum Evergrant NeedsPerson of ConnectionsFunction, RefreshFunction",
+	"RotationLostAlarm":    "SUM([FILL(refresh, 0), FILL(connections, 0)]) > 0, once in 300 s; Sum Evergrant RotationLost of ConnectionsFunction, RefreshFunction",
+	"MassRefusalAlarm":     "SUM([FILL(refresh, 0), FILL(connections, 0)]) > 0, once in 300 s; Sum Evergrant MassRefusal of ConnectionsFunction, RefreshFunction",
+	"MisconfiguredAlarm":   "SUM([FILL(callback, 0), FILL(refresh, 0), FILL(connections, 0)]) > 0, once in 300 s; Sum Evergrant Misconfigured of CallbackFunction, ConnectionsFunction, RefreshFunction",
+	"SpilledAlarm":         "SUM([FILL(callback, 0), FILL(refresh, 0), FILL(connections, 0)]) > 0, once in 300 s; Sum Evergrant Spilled of CallbackFunction, ConnectionsFunction, RefreshFunction",
+	"TokensOnlyInLogAlarm": "SUM([FILL(callback, 0), FILL(refresh, 0), FILL(connections, 0)]) > 0, once in 300 s; Sum Evergrant TokensOnlyInLog of CallbackFunction, ConnectionsFunction, RefreshFunction",
 }
 
 // everything has all that an alarm may look at.
@@ -80,51 +80,67 @@ func alarms(doc map[string]any, p *problems) {
 	}
 }
 
-// described returns what an alarm looks at and when it rings, in one line.
+// described returns what an alarm looks at and when it rings, in one line, with all
+// that is said of it but what alarmForms looks at.
 func described(properties any) string {
-	var text strings.Builder
-	text.WriteString(described1(properties))
-	if missing := at(properties, "TreatMissingData"); missing != "notBreaching" {
-		fmt.Fprintf(&text, "; missing data is %v", missing)
+	alarm := copied(properties)
+	alarm.take("AlarmDescription")
+	alarm.take("AlarmActions")
+	var period any
+	var text, subjects string
+	if metrics := alarm.take("Metrics"); metrics != nil {
+		text, period, subjects = computed(metrics)
+	} else {
+		statistic := alarm.take("Statistic")
+		if statistic == nil {
+			statistic = alarm.take("ExtendedStatistic")
+		}
+		text = fmt.Sprintf("%v %v %v of %s", statistic, alarm.take("Namespace"), alarm.take("MetricName"), subject(alarm.take("Dimensions")))
+		period = alarm.take("Period")
 	}
-	return text.String()
+	sign := map[any]string{"GreaterThanThreshold": ">", "LessThanThreshold": "<"}[alarm.take("ComparisonOperator")]
+	text += fmt.Sprintf(" %s %v", sign, alarm.take("Threshold"))
+	if times, of := alarm.take("DatapointsToAlarm"), alarm.take("EvaluationPeriods"); times == nil && fmt.Sprint(of) == "1" {
+		text += fmt.Sprintf(", once in %v s", period)
+	} else {
+		text += fmt.Sprintf(", %v of %v times %v s", times, of, period)
+	}
+	text += subjects
+	if missing := alarm.take("TreatMissingData"); missing != "notBreaching" {
+		text += fmt.Sprintf("; missing data is %v", missing)
+	}
+	return text + alarm.rest()
 }
 
-func described1(properties any) string {
-	sign := map[any]string{"GreaterThanThreshold": ">", "LessThanThreshold": "<"}[at(properties, "ComparisonOperator")]
-	limit := fmt.Sprintf(" %s %v", sign, at(properties, "Threshold"))
-	often := func(period any) string {
-		if at(properties, "EvaluationPeriods") == uint64(1) {
-			return fmt.Sprintf(", once in %v s", period)
-		}
-		return fmt.Sprintf(", %v of %v times %v s", at(properties, "DatapointsToAlarm"), at(properties, "EvaluationPeriods"), period)
-	}
-	metrics, ok := at(properties, "Metrics").([]any)
-	if !ok {
-		statistic := at(properties, "Statistic")
-		if statistic == nil {
-			statistic = at(properties, "ExtendedStatistic")
-		}
-		return fmt.Sprintf("%v %v of %s", statistic, at(properties, "MetricName"), subject(at(properties, "Dimensions"))) + limit + often(at(properties, "Period"))
-	}
-	var expression string
-	var period any
-	var names, subjects []string
-	for _, m := range metrics {
-		if e, ok := at(m, "Expression").(string); ok {
-			expression += e
+// computed returns the expression of an alarm, the period of its metrics, all of them
+// where they differ, and, in the order of their IDs, what they count of what.
+func computed(metrics any) (expression string, period any, subjects string) {
+	var periods, names, of []string
+	list, _ := metrics.([]any)
+	list = slices.SortedFunc(slices.Values(list), func(a, b any) int {
+		return strings.Compare(fmt.Sprint(at(a, "Id")), fmt.Sprint(at(b, "Id")))
+	})
+	for _, m := range list {
+		whole := copied(m)
+		whole.take("Id") // which alarmForms looks at
+		if e, ok := whole.take("Expression").(string); ok {
+			whole.take("Label")
+			expression += e + whole.rest()
 			continue
 		}
-		if at(m, "ReturnData") != false {
-			return fmt.Sprintf("%v returns data", at(m, "Id"))
+		stat := copied(whole.take("MetricStat"))
+		metric := copied(stat.take("Metric"))
+		name := fmt.Sprintf("%v %v %v", stat.take("Stat"), metric.take("Namespace"), metric.take("MetricName"))
+		periods = append(periods, fmt.Sprint(stat.take("Period")))
+		of = append(of, subject(metric.take("Dimensions")))
+		if whole.take("ReturnData") != false {
+			name += ", which returns data"
 		}
-		metric := at(m, "MetricStat", "Metric")
-		period = at(m, "MetricStat", "Period")
-		names = append(names, fmt.Sprintf("%v %v", at(m, "MetricStat", "Stat"), at(metric, "MetricName")))
-		subjects = append(subjects, subject(at(metric, "Dimensions")))
+		names = append(names, name+whole.rest()+stat.rest()+metric.rest())
 	}
-	slices.Sort(subjects)
-	return expression + limit + often(period) + "; " + strings.Join(slices.Compact(names), ", ") + " of " + strings.Join(slices.Compact(subjects), ", ")
+	slices.Sort(periods)
+	slices.Sort(of)
+	return expression, strings.Join(slices.Compact(periods), " and "), "; " + strings.Join(slices.Compact(names), ", ") + " of " + strings.Join(slices.Compact(of), ", ")
 }
 
 // subject returns what the one dimension of a metric names, by its logical ID.
@@ -147,7 +163,6 @@ func subject(dimensions any) string {
 // alarmForms looks at what all alarms have in common, with and without the options
 // that some of them look at.
 func alarmForms(doc map[string]any, p *problems) {
-	p.want("default", at(doc, "Parameters", "Alarms", "Default"), `"true"`)
 	for _, c := range combinations() {
 		stack, err := render(doc, c.parameters)
 		if err != nil {
@@ -240,7 +255,6 @@ func emitted(p *problems) []string {
 
 // dashboard reads the body as CloudWatch does, and knows its metrics.
 func dashboard(doc map[string]any, p *problems) {
-	p.want("default", at(doc, "Parameters", "Dashboard", "Default"), `"false"`)
 	known := emitted(p)
 	shown := map[string]bool{}
 	for _, parameters := range []map[string]string{everything, option["a dashboard"]} {
