@@ -12,7 +12,16 @@
 // the next file with
 //
 //	CORPUS=write go test ./internal/corpus
+//	CORPUS=sums go test ./internal/corpus
 //
-// and commit it. A file that was released never changes. What local mode
-// stores is not here: its database is made anew at will.
+// and commit it. testdata/SHA256SUMS has the sum of each format, and of each
+// schema of the events that hosts are told (events/schemas/N is the N-th set of
+// those). The second command adds lines to it, and changes none. The first tag
+// freezes it: from then on no line changes or goes, so that
+//
+//	git diff FIRST_TAG -- internal/corpus/testdata/SHA256SUMS
+//
+// only adds. Before that, remove the line and make it anew.
+//
+// What local mode stores is not here: its database is made anew at will.
 package corpus

@@ -6,12 +6,14 @@
 // and after one write; Changes compares the two, and that is the whole decision.
 // So an event follows the write that it tells of, nothing that writes has to
 // think of events, and what is not written is not told. Tokens are not read.
-// docs/events.md says what the host gets, events/schemas has its form.
+// docs/events.md says what the host gets, events/schemas has its form: what was
+// released of that never changes, internal/corpus holds it.
 //
 // It neither writes a table nor knows EventBridge: a Bus takes what it publishes
 // (internal/bus; in local mode the log). To add an event, add its Kind, the rule
-// in kinds, a row to the table of TestChanges, a schema, and its part in the
-// pattern of template.yaml, which spares invocations; a test holds them together.
+// in kinds, a row to the table of TestChanges, its schema in the next set, and its
+// part in the pattern of template.yaml, which spares invocations; a test holds
+// them together.
 package events
 
 import (
