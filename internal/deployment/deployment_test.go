@@ -21,7 +21,7 @@ var rules = map[string]func(s *stack) []string{
 	"everybody calls the alias of a function":               aliases,
 	"a new version is tried in production, and goes back":   canary,
 	"only the API may be called from outside":               doors,
-	"what people cannot make again stays":                   retention,
+	"what people cannot make again stays, and nothing else": retention,
 	"each function starts with the variables that it gets":  variables,
 	"the stack keeps the quotas of AWS":                     quotas,
 	"every queue and table is encrypted, every log has end": atRest,
@@ -106,15 +106,14 @@ func circles(s *stack) (problems []string) {
 	return problems
 }
 
-// named is the property that names a resource of each type, "" for a type that
-// has no name of its own. A name that holds the stack's name is no danger.
+// named is the property that names a resource of each type that there is, "" for a
+// type that has no name of its own. A name that holds the stack's name is no danger.
 var named = map[string]string{
 	"AWS::ApiGatewayV2::Api":           "Name",
 	"AWS::ApiGatewayV2::ApiMapping":    "",
 	"AWS::ApiGatewayV2::DomainName":    "", // a domain is one's own
 	"AWS::ApiGatewayV2::Stage":         "", // $default, of its own API
 	"AWS::CloudWatch::Alarm":           "AlarmName",
-	"AWS::CloudWatch::CompositeAlarm":  "AlarmName",
 	"AWS::CloudWatch::Dashboard":       "DashboardName",
 	"AWS::CodeDeploy::Application":     "ApplicationName",
 	"AWS::CodeDeploy::DeploymentGroup": "DeploymentGroupName",
@@ -131,16 +130,14 @@ var named = map[string]string{
 	"AWS::Route53::RecordSet":          "", // a domain is one's own
 	"AWS::Scheduler::Schedule":         "Name",
 	"AWS::SecretsManager::Secret":      "Name",
-	"AWS::SNS::Topic":                  "TopicName",
 	"AWS::SQS::Queue":                  "QueueName",
-	"AWS::SQS::QueuePolicy":            "",
 }
 
 func ownNames(s *stack) (problems []string) {
 	for id, r := range s.Resources {
 		property, known := named[fmt.Sprint(r["Type"])]
 		if !known {
-			problems = append(problems, fmt.Sprintf("%s: say in named what names a %v", id, r["Type"]))
+			problems = append(problems, fmt.Sprintf("%s is the first %v: say in named what names one", id, r["Type"]))
 			continue
 		}
 		name := template.At(r, "Properties", property)
@@ -318,17 +315,20 @@ func doors(s *stack) (problems []string) {
 }
 
 func retention(s *stack) (problems []string) {
-	for _, id := range []string{"ConnectionsTable", "SealSecret", "ConnectSecret"} {
-		if r := s.Resources[id]; r["DeletionPolicy"] != "RetainExceptOnCreate" || r["UpdateReplacePolicy"] != "Retain" {
-			problems = append(problems, id+" goes with the stack")
+	stay := map[string]string{}
+	for id, r := range s.Resources {
+		policies := fmt.Sprintf("%v, %v", r["DeletionPolicy"], r["UpdateReplacePolicy"])
+		if r["Type"] != "AWS::Lambda::Version" && strings.Contains(policies, "Retain") { // SAM keeps versions
+			stay[id] = policies
 		}
+	}
+	const always = "RetainExceptOnCreate, Retain"
+	if want := map[string]string{"ConnectionsTable": always, "SealSecret": always, "ConnectSecret": always}; !maps.Equal(stay, want) {
+		problems = append(problems, fmt.Sprintf("%v stay when the stack goes, want %v", stay, want))
 	}
 	table := template.At(s.Resources["ConnectionsTable"], "Properties")
 	if template.At(table, "DeletionProtectionEnabled") != s.production() {
 		problems = append(problems, fmt.Sprintf("the protection of the connections table is %v", template.At(table, "DeletionProtectionEnabled")))
-	}
-	if template.At(table, "PointInTimeRecoverySpecification", "PointInTimeRecoveryEnabled") != true {
-		problems = append(problems, "the connections table cannot be brought back")
 	}
 	return problems
 }
