@@ -1,7 +1,6 @@
 package template
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"regexp"
@@ -16,9 +15,9 @@ var option = map[string]map[string]string{
 	"no ticket":            {"AllowUnsignedConnect": "true"},
 	"a domain":             {"CustomDomain": "connect.example.com", "CertificateArn": certificate},
 	"a domain and record":  {"CustomDomain": "connect.example.com", "CertificateArn": certificate, "HostedZoneId": "Z0123456789"},
-	"a domain behind edge": {"CustomDomain": "connect.example.com", "CertificateArn": certificate, "TrustStore": "s3://my-bucket/ca.pem"},
+	"a domain behind edge": {"CustomDomain": "origin.example.com", "CertificateArn": certificate, "TrustStore": "s3://my-bucket/ca.pem", "PublicUrl": "https://connect.example.com"},
 	"fan-out":              {"FanOut": "true", "DueShards": "64"},
-	"reserved concurrency": {"RefreshReservedConcurrency": "2"},
+	"reserved concurrency": {"RefreshReservedConcurrency": "12"},
 	"a key":                {"KmsKeyArn": keyARN},
 	"warm tables":          {"WarmWrites": "40000"},
 	"limited tables":       {"MaxReads": "1000", "MaxWrites": "1000"},
@@ -29,6 +28,25 @@ var option = map[string]map[string]string{
 	"traces":               {"Tracing": "Active"},
 	"an event bus":         {"EventBus": "default"},
 	"an event bus by ARN":  {"EventBus": busARN},
+}
+
+// nonsense are values of parameters that cannot be meant together, and what the one
+// who gives them is told.
+var nonsense = []struct {
+	parameters map[string]string
+	told       string
+}{
+	{map[string]string{"CustomDomain": "connect.example.com"}, "CustomDomain needs CertificateArn."},
+	{map[string]string{"CertificateArn": certificate}, "CertificateArn, HostedZoneId and TrustStore mean nothing without CustomDomain."},
+	{map[string]string{"HostedZoneId": "Z0123456789"}, "CertificateArn, HostedZoneId and TrustStore mean nothing without CustomDomain."},
+	{map[string]string{"TrustStore": "s3://my-bucket/ca.pem", "PublicUrl": "https://connect.example.com"}, "CertificateArn, HostedZoneId and TrustStore mean nothing without CustomDomain."},
+	// Links would lead people to a host that wants a certificate of them.
+	{map[string]string{"TrustStore": "s3://my-bucket/ca.pem", "CustomDomain": "connect.example.com", "CertificateArn": certificate}, "TrustStore needs PublicUrl,"},
+	{map[string]string{"RefreshReservedConcurrency": "1"}, "RefreshReservedConcurrency is 0, or 2 at least,"},
+	{map[string]string{"RefreshReservedConcurrency": "2", "FanOut": "true"}, "RefreshReservedConcurrency with FanOut is 0, or 2 more than FanOutWorkers,"},
+	{map[string]string{"RefreshReservedConcurrency": "3", "FanOut": "true"}, "RefreshReservedConcurrency with FanOut is 0, or 2 more than FanOutWorkers,"},
+	{map[string]string{"EventBus": "arn:aws:events:eu-central-1:123456789012:rule/host"}, "parameter EventBus: "},
+	{map[string]string{"EventBus": "arn:aws:sns:eu-central-1:123456789012:event-bus/host"}, "parameter EventBus: "},
 }
 
 // combination is one set of parameters.
@@ -57,28 +75,17 @@ func combinations() []combination {
 }
 
 // options renders each combination: a reference to what a condition has left out
-// would fail its deployment.
+// would fail its deployment. What cannot be meant is refused before it.
 func options(doc map[string]any, p *problems) {
 	for _, c := range combinations() {
 		if _, err := render(doc, c.parameters); err != nil {
 			p.add("with %s: %v", c.name, err)
 		}
 	}
-	var asserted []string
-	rules, _ := at(doc, "Rules").(map[string]any)
-	for name, rule := range rules {
-		encoded, _ := json.Marshal(rule)
-		asserted = append(asserted, name+" "+string(regexp.MustCompile(`"AssertDescription":"[^"]*"`).ReplaceAll(encoded, nil)))
-	}
-	slices.Sort(asserted)
-	const empty = `{"Fn::Equals":[{"Ref":"%s"},""]}`
-	domain, zone, trust := fmt.Sprintf(empty, "CustomDomain"), fmt.Sprintf(empty, "HostedZoneId"), fmt.Sprintf(empty, "TrustStore")
-	want := []string{
-		`CustomDomainNeedsItsCertificate {"Assertions":[{"Assert":{"Fn::Not":[` + fmt.Sprintf(empty, "CertificateArn") + `]},}],"RuleCondition":{"Fn::Not":[` + domain + `]}}`,
-		`RecordAndTrustStoreNeedACustomDomain {"Assertions":[{"Assert":{"Fn::And":[` + zone + `,` + trust + `]},}],"RuleCondition":` + domain + `}`,
-	}
-	if !slices.Equal(asserted, want) {
-		p.add("what is asserted before a deployment: got %s\nwant %s", strings.Join(asserted, "\n"), strings.Join(want, "\n"))
+	for _, tt := range nonsense {
+		if _, err := render(doc, tt.parameters); err == nil || !strings.Contains(err.Error(), tt.told) {
+			p.add("with %v: %v, want %q", tt.parameters, err, tt.told)
+		}
 	}
 }
 
@@ -270,7 +277,7 @@ func gradual(doc map[string]any, p *problems) {
 func customDomain(doc map[string]any, p *problems) {
 	p.want("the execute-api host", at(doc, "Resources", "Api", "Properties", "DisableExecuteApiEndpoint"), `{"Fn::If":["HasCustomDomain",true,false]}`)
 	p.want("SAM's own domain", at(doc, "Resources", "Api", "Properties", "Domain"), `null`)
-	stack, err := render(doc, map[string]string{"CustomDomain": "connect.example.com", "CertificateArn": certificate, "HostedZoneId": "Z1", "TrustStore": "s3://my-bucket/ca.pem"})
+	stack, err := render(doc, map[string]string{"CustomDomain": "connect.example.com", "CertificateArn": certificate, "HostedZoneId": "Z1", "TrustStore": "s3://my-bucket/ca.pem", "PublicUrl": "https://edge.example.com"})
 	if err != nil {
 		p.add("%v", err)
 		return
@@ -310,7 +317,11 @@ func eventsForHost(doc map[string]any, p *problems) {
 		{"", "c.example.com", "https://c.example.com"},
 		{"https://e.example.com", "c.example.com", "https://e.example.com"},
 	} {
-		stack, err := render(doc, map[string]string{"EventBus": "x", "PublicUrl": tt.publicURL, "CustomDomain": tt.domain, "CertificateArn": certificate})
+		parameters := map[string]string{"EventBus": "x", "PublicUrl": tt.publicURL}
+		if tt.domain != "" {
+			parameters["CustomDomain"], parameters["CertificateArn"] = tt.domain, certificate
+		}
+		stack, err := render(doc, parameters)
 		if err != nil {
 			p.add("%v", err)
 			return
