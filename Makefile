@@ -101,7 +101,7 @@ invoke-here:
 	@go test -c -tags invoke -o build/invoke ./internal/lambdatest
 	@cd internal/lambdatest && INVOKE_FUNCTION='$(FUNCTION)' INVOKE_EVENT='$(abspath $(EVENT))' CI=true ../../build/invoke -test.run '^TestInvoke$$'
 invoke-deployed: sam-ready
-	sam remote invoke '$(FUNCTION)' --config-env '$(ENV)' --event-file '$(EVENT)'
+	sam remote invoke '$(FUNCTION)' --config-env '$(ENV)' --event-file '$(EVENT)' --parameter Qualifier=live
 
 # --- Test ----------------------------------------------------------------------
 

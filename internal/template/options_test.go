@@ -3,9 +3,11 @@ package template
 import (
 	"fmt"
 	"maps"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
+	"testing"
 )
 
 // option are values of parameters that go together, by what they are for.
@@ -152,6 +154,18 @@ func alias(doc map[string]any, p *problems) {
 		if slices.Contains(a.actions, "lambda:InvokeFunction") && !slices.Equal(a.resources, []string{"ConnectionsFunction.Alias"}) {
 			p.add("%s invokes %v", a.of, a.resources)
 		}
+	}
+}
+
+// Without a qualifier it would be $LATEST, which nobody else calls.
+func TestMakeInvokesTheAliasOfADeployedFunction(t *testing.T) {
+	makefile, err := os.ReadFile("../../Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	invoked := regexp.MustCompile(`(?m)^\tsam remote invoke .*$`).FindAllString(string(makefile), -1)
+	if len(invoked) != 1 || !strings.HasSuffix(invoked[0], " --parameter Qualifier=live") {
+		t.Errorf("make invokes %q", invoked)
 	}
 }
 
