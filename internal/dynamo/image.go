@@ -45,7 +45,8 @@ func ReadImage(image []byte) (connection.Connection, error) {
 }
 
 // imageValue converts a value such as {"N":"1"}. Of the types it knows those that
-// an attribute in inImages can have.
+// an attribute in inImages can have. One of another type it makes NULL, which is
+// no error before somebody reads it: a later release may add to a failure.
 func imageValue(raw json.RawMessage) (types.AttributeValue, error) {
 	var v struct {
 		S, N *string
@@ -73,5 +74,5 @@ func imageValue(raw json.RawMessage) (types.AttributeValue, error) {
 		}
 		return &types.AttributeValueMemberM{Value: i}, nil
 	}
-	return nil, errors.New("is of a type that no such attribute has")
+	return &types.AttributeValueMemberNULL{Value: true}, nil
 }

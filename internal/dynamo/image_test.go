@@ -108,6 +108,10 @@ func TestAnImageThatIsNoRowIsAnError(t *testing.T) {
 			t.Errorf("%s: the error shows a value: %v", name, err)
 		}
 	}
+	later := `{"failure":{"M":{"count":{"N":"3"},"of_tomorrow":{"BOOL":true},"and":{"L":[]}}},"of_tomorrow":{"BS":["AQ=="]}}`
+	if c, err := ReadImage([]byte(later)); err != nil || c.Failure.Count != 3 {
+		t.Errorf("what a later release adds is an error: %+v, %v", c, err)
+	}
 	if _, err := ReadImage([]byte(`{"access_token":{"X":1},"metadata":{"S":"x"},"refresh_token_sealed":7}`)); err != nil {
 		t.Errorf("what is not looked at is an error: %v", err)
 	}
