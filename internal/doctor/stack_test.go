@@ -27,7 +27,7 @@ func TestWhatIsWrongWithAStackIsFoundAndHasItsFix(t *testing.T) {
 		{"it is not there", func(w *world) { w.stack, w.stackErr = Stack{}, ErrMissing }, []string{"problem stack: the stack cannot be looked at: it is not there | Look at --stack"}},
 		{"it may not be looked at", func(w *world) { w.stack, w.stackErr = Stack{}, ErrDenied }, []string{"warning stack: the stack cannot be looked at: your credentials may not look at it | Allow cloudformation:DescribeStacks and ListStackResources"}},
 		{"it is being deployed", status("UPDATE_IN_PROGRESS"), []string{"warning stack: stack is UPDATE_IN_PROGRESS | Run doctor again"}},
-		{"it went back", status("UPDATE_ROLLBACK_COMPLETE"), []string{"warning stack: stack is UPDATE_ROLLBACK_COMPLETE: the last deployment was taken back | Its events in CloudFormation say why. An alarm on errors that rings takes a deployment back too: deploy what mends it with Alarms=false."}},
+		{"it went back", status("UPDATE_ROLLBACK_COMPLETE"), []string{"warning stack: stack is UPDATE_ROLLBACK_COMPLETE: the last deployment was taken back | Its events in CloudFormation say why. An alarm on errors that rings takes a deployment back too: deploy what mends it with Alarms=false. If that says that a version exists, delete that version with `aws lambda delete-function"}},
 		{"it is stuck", status("UPDATE_ROLLBACK_FAILED"), []string{"problem stack: stack is UPDATE_ROLLBACK_FAILED | Its events"}},
 
 		{"no schedule", func(w *world) { delete(w.stack.Resources, "RefreshFunctionSweep") }, []string{"problem schedule: the stack has no schedule RefreshFunctionSweep, so nothing is refreshed by itself | Deploy"}},
