@@ -25,6 +25,7 @@ var edgeRules = map[string]rule{
 	"it is where CloudFront looks for a web ACL":      edgeRegion,
 	"long tickets, cookies and answers are let by":    edgeLets,
 	"its records are made only where there is a zone": edgeRecords,
+	"its names fit whatever the stack is called":      edgeNames,
 }
 
 // edge returns a part of the distribution's configuration.
@@ -145,6 +146,36 @@ func edgeRecords(doc map[string]any, p *problems) {
 	}
 }
 
+// edgeNames holds names to what AWS takes of them: 60 characters of what delivers
+// logs, 128 of a comment (API references of CloudWatch Logs, PutDeliverySource, and of
+// CloudFront, DistributionConfig, 2026-11-23).
+func edgeNames(doc map[string]any, p *problems) {
+	domain := strings.Repeat("d", 124) + ".com" // its MaxLength
+	r, err := newRenderer(doc, map[string]string{"Domain": domain, "Origin": domain, "CertificateArn": strings.Replace(certificate, "eu-central-1", "us-east-1", 1)})
+	if err != nil {
+		p.add("%v", err)
+		return
+	}
+	name := strings.Repeat("s", 128)
+	r.values["AWS::Region"], r.values["AWS::StackName"] = "us-east-1", name
+	r.values["AWS::StackId"] = "arn:aws:cloudformation:us-east-1:123456789012:stack/" + name + "/0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f"
+	r.physical = func(id, attribute string) (any, error) { return id + attribute, nil }
+	stack, err := r.stack()
+	if err != nil {
+		p.add("%v", err)
+		return
+	}
+	fits := func(what string, value any, most int) {
+		if n := len(fmt.Sprint(value)); n > most {
+			p.add("the name of %s has %d characters, %d are the most", what, n, most)
+		}
+	}
+	fits("the log's source", at(stack.Resources["LogSource"], "Properties", "Name"), 60)
+	fits("the log's destination", at(stack.Resources["LogDestination"], "Properties", "Name"), 60)
+	fits("the log group", at(stack.Resources["AccessLogs"], "Properties", "LogGroupName"), 512)
+	fits("the distribution", at(stack.Resources["Distribution"], "Properties", "DistributionConfig", "Comment"), 128)
+}
+
 func TestTheEdgeKeepsEveryRule(t *testing.T) {
 	doc, err := read(edgePath)
 	if err != nil {
@@ -205,6 +236,14 @@ func TestABrokenEdgeIsCaught(t *testing.T) {
 		{"it is where CloudFront looks for a web ACL", "Scope: CLOUDFRONT", "Scope: REGIONAL"},
 		{"it is where CloudFront looks for a web ACL", "!Equals [!Ref AWS::Region, us-east-1]", "!Equals [us-east-1, us-east-1]"},
 		{"long tickets, cookies and answers are let by", "                - { Name: SizeRestrictions_QUERYSTRING, ActionToUse: { Count: {} } }\n", ""},
+		{"its names fit whatever the stack is called", "Comment: !Ref Domain", "Comment: !Sub Evergrant at ${Domain}"},
+		{"its names fit whatever the stack is called", `LogDestination:
+    Type: AWS::Logs::DeliveryDestination
+    Properties:
+      Name: !Sub ["evergrant-${Stack}", {`, `LogDestination:
+    Type: AWS::Logs::DeliveryDestination
+    Properties:
+      Name: !Sub ["${AWS::StackName}-access", {`},
 		{"its records are made only where there is a zone", "  RecordV6:\n    Type: AWS::Route53::RecordSet\n    Condition: HasHostedZone\n", "  RecordV6:\n    Type: AWS::Route53::RecordSet\n"},
 	} {
 		t.Run(m.rule+"/"+m.new, func(t *testing.T) {
