@@ -294,3 +294,104 @@ func outputs(doc map[string]any, p *problems) {
 		}
 	}
 }
+
+// met are parameters with which each condition is met. With those in unmet, the
+// defaults where there are none, it is not.
+var met = map[string]map[string]string{
+	"IsProduction":        {"Environment": "prod"},
+	"HasPublicUrl":        {"PublicUrl": "https://connect.example.com"},
+	"UnsignedConnect":     {"AllowUnsignedConnect": "true"},
+	"FanOut":              {"FanOut": "true"},
+	"ReservesConcurrency": {"RefreshReservedConcurrency": "2"},
+	"HasCustomDomain":     option["a domain"],
+	"HasHostedZone":       option["a domain and record"],
+	"HasTrustStore":       option["a domain behind edge"],
+	"HasKmsKey":           {"KmsKeyArn": keyARN},
+	"IsWarm":              {"WarmReads": "12001"},
+	"LimitsReads":         {"MaxReads": "1"},
+	"LimitsWrites":        {"MaxWrites": "1"},
+	"LimitsReadsOrWrites": {"MaxReads": "1"},
+	"Alarms":              {},
+	"AlarmsOnEvents":      {"EventBus": "host"},
+	"HasAlarmTopic":       option["alarms that tell"],
+	"Dashboard":           {"Dashboard": "true"},
+	"Tracing":             {"Tracing": "Active"},
+	"TellsHost":           {"EventBus": "host"},
+	"EventBusIsArn":       {"EventBus": busARN},
+}
+
+var unmet = map[string]map[string]string{
+	"IsProduction":    {"Environment": "staging"},
+	"UnsignedConnect": {"AllowUnsignedConnect": "true", "Environment": "prod"},
+	"HasHostedZone":   option["a domain"],
+	"HasTrustStore":   option["a domain"],
+	"LimitsReads":     {"MaxWrites": "1"},
+	"LimitsWrites":    {"MaxReads": "1"},
+	"Alarms":          {"Alarms": "false"},
+	"AlarmsOnEvents":  {"EventBus": "host", "Alarms": "false"},
+	"EventBusIsArn":   {"EventBus": "host"},
+}
+
+func conditions(doc map[string]any, p *problems) {
+	all, _ := at(doc, "Conditions").(map[string]any)
+	for name := range all {
+		if met[name] == nil && name != "Never" {
+			p.add("nobody knows when %s is met", name)
+		}
+	}
+	for name, parameters := range met {
+		for _, tt := range []struct {
+			parameters map[string]string
+			want       bool
+		}{{parameters, true}, {unmet[name], false}} {
+			r, err := newRenderer(doc, tt.parameters)
+			if err != nil {
+				p.add("%v", err)
+				continue
+			}
+			if got := r.holds(name); got != tt.want {
+				p.add("with %v %s is %v", tt.parameters, name, got)
+			}
+			if _, err := r.stack(); err != nil {
+				p.add("with %v: %v", tt.parameters, err)
+			}
+		}
+	}
+}
+
+// values are those of the variables of a stack in which each has one, in every
+// function that gets it. Of GOMEMLIMIT there is a rule.
+var values = map[string]string{
+	"ALLOW_UNSIGNED_CONNECT": "true",
+	"COMPLETION_URL":         "https://app.example.com/complete",
+	"CONNECTIONS_TABLE":      "stack-ConnectionsTable",
+	"CONNECT_SECRET":         connectARN,
+	"DUE_SHARDS":             "8",
+	"EVENT_BUS":              "host",
+	"PROVIDER_SECRETS":       "stack/providers/",
+	"PUBLIC_URL":             "https://connect.example.com",
+	"REFRESH_CONCURRENCY":    "64",
+	"RESCUE_SECRETS":         "stack/rescue/",
+	"RETURN_ORIGINS":         "https://app.example.com",
+	"SEAL_SECRET":            sealARN,
+	"SHARD_QUEUE_URL":        "https://sqs.eu-central-1.amazonaws.com/123456789012/stack-ShardQueue",
+	"STATE_TABLE":            "stack-StateTable",
+}
+
+func variableValues(doc map[string]any, p *problems) {
+	stack, err := render(doc, map[string]string{
+		"AllowUnsignedConnect": "true", "CompletionUrl": "https://app.example.com/complete", "DueShards": "8", "EventBus": "host", "FanOut": "true",
+		"PublicUrl": "https://connect.example.com", "RefreshConcurrency": "64", "ReturnOrigins": "https://app.example.com",
+	})
+	if err != nil {
+		p.add("%v", err)
+		return
+	}
+	for _, id := range functions {
+		for name, got := range stack.Variables(id) {
+			if got != values[name] && name != "GOMEMLIMIT" {
+				p.add("%s of %s is %q, want %q", name, id, got, values[name])
+			}
+		}
+	}
+}

@@ -284,6 +284,14 @@ var mutations = []struct {
 	{"a parameter takes what can be deployed, and nothing else", "    MinValue: 1\n    MaxValue: 512\n", "    MinValue: 0\n    MaxValue: 512\n"},
 	{"a parameter takes what can be deployed, and nothing else", "    Default: 10\n    MinValue: 2\n", "    Default: 1000\n    MinValue: 2\n"},
 	{"a parameter takes what can be deployed, and nothing else", "    AllowedValues: [Active, PassThrough]\n", "    AllowedValues: [Active, PassThrough]\n    NoEcho: true\n"},
+	{"a setting has the value that its name says", "          RESCUE_SECRETS: !Sub ${AWS::StackName}/rescue/\n          PUBLIC_URL", "          RESCUE_SECRETS: !Sub ${AWS::StackName}/providers/\n          PUBLIC_URL"},
+	{"a setting has the value that its name says", "          STATE_TABLE: !Ref StateTable\n          PROVIDER_SECRETS: !Sub ${AWS::StackName}/providers/\n          SEAL_SECRET: !Ref SealSecret\n          RESCUE_SECRETS: !Sub ${AWS::StackName}/rescue/\n          PUBLIC_URL", "          STATE_TABLE: !Ref ConnectionsTable\n          PROVIDER_SECRETS: !Sub ${AWS::StackName}/providers/\n          SEAL_SECRET: !Ref SealSecret\n          RESCUE_SECRETS: !Sub ${AWS::StackName}/rescue/\n          PUBLIC_URL"},
+	{"a setting has the value that its name says", "          CONNECT_SECRET: !Ref ConnectSecret\n          PUBLIC_URL", "          CONNECT_SECRET: !Ref SealSecret\n          PUBLIC_URL"},
+	{"a condition is met by what asks for it", "  HasTrustStore: !Not [!Equals [!Ref TrustStore, \"\"]]", "  HasTrustStore: !Not [!Equals [!Ref CertificateArn, \"\"]]"},
+	{"a condition is met by what asks for it", "[!Ref WarmReads, \"12000\"]", "[!Ref WarmWrites, \"12000\"]"},
+	{"a condition is met by what asks for it", "  LimitsReadsOrWrites: !Or [!Condition LimitsReads, !Condition LimitsWrites]", "  LimitsReadsOrWrites: !And [!Condition LimitsReads, !Condition LimitsWrites]"},
+	{"a condition is met by what asks for it", "[!Ref MaxReads, \"0\"]", "[!Ref MaxReads, \"1\"]"},
+	{"an alarm says what it is, and asks for nothing that is not there", "!If [FanOut, \", FILL(shards, 0)\", \"\"]", "!If [FanOut, \", FILL(shards, 0)\", \",\"]"},
 }
 
 func TestABrokenTemplateIsCaught(t *testing.T) {

@@ -28,6 +28,8 @@ var rules = map[string]rule{
 	"no function reserves concurrency unless it is asked for":   noReserve,
 	"no function knows the URL of the API in front of it":       noCircle,
 	"a function gets the settings that it takes, and no others": variables,
+	"a setting has the value that its name says":                variableValues,
+	"a condition is met by what asks for it":                    conditions,
 	"no function may be told to call private addresses":         noPrivate,
 	"the garbage collector knows the memory":                    memoryLimit,
 	"the routes are those of the contract":                      routes,
@@ -193,7 +195,6 @@ func timeouts(doc map[string]any, p *problems) {
 func noReserve(doc map[string]any, p *problems) {
 	p.want("reserved", at(doc, "Resources", "RefreshFunction", "Properties", "ReservedConcurrentExecutions"),
 		`{"Fn::If":["ReservesConcurrency",{"Ref":"RefreshReservedConcurrency"},{"Ref":"AWS::NoValue"}]}`)
-	p.want("condition", at(doc, "Conditions", "ReservesConcurrency"), `{"Fn::Not":[{"Fn::Equals":[{"Ref":"RefreshReservedConcurrency"},"0"]}]}`)
 }
 
 func noCircle(doc map[string]any, p *problems) {
@@ -311,7 +312,6 @@ func schedule(doc map[string]any, p *problems) {
 // fanOutIsOptional looks at all that would cost something, or fail, in a stack
 // without fan-out.
 func fanOutIsOptional(doc map[string]any, p *problems) {
-	p.want("condition", at(doc, "Conditions", "FanOut"), `{"Fn::Equals":[{"Ref":"FanOut"},"true"]}`)
 	for _, id := range []string{"ShardQueue", "ShardDeadLetters", "ShardWorkers"} {
 		p.want(id, at(doc, "Resources", id, "Condition"), `"FanOut"`)
 	}

@@ -160,6 +160,9 @@ func subject(dimensions any) string {
 	return fmt.Sprintf("%v %s", name, value)
 }
 
+// form is that of what alarms compute.
+var form = regexp.MustCompile(`^(SUM\(\[FILL\(\w+, 0\)(, FILL\(\w+, 0\))*\]\)|IF\(errors > [12], 100 \* errors / calls, 0\))$`)
+
 // alarmForms looks at what all alarms have in common, with and without the options
 // that some of them look at.
 func alarmForms(doc map[string]any, p *problems) {
@@ -181,6 +184,9 @@ func alarmForms(doc map[string]any, p *problems) {
 			}
 			p.want(id+" with "+c.name, at(properties, "AlarmActions"), actions)
 			expression, ids := asked(properties)
+			if expression != "" && !form.MatchString(expression) {
+				p.add("with %s %s computes %s", c.name, id, expression)
+			}
 			for _, name := range regexp.MustCompile(`\b[a-z]+\b`).FindAllString(expression, -1) {
 				if !slices.Contains(ids, name) {
 					p.add("with %s %s computes with %s, which is not there", c.name, id, name)
