@@ -1,6 +1,8 @@
 package template
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -391,6 +393,25 @@ func variableValues(doc map[string]any, p *problems) {
 		for name, got := range stack.Variables(id) {
 			if got != values[name] && name != "GOMEMLIMIT" {
 				p.add("%s of %s is %q, want %q", name, id, got, values[name])
+			}
+		}
+	}
+}
+
+// nothingEmpty looks for what was not asked for and stands in a resource all the same,
+// as "" or as the limit 0, where AWS would refuse it. A setting may be empty.
+func nothingEmpty(doc map[string]any, p *problems) {
+	for _, name := range []string{"defaults", "a domain", "limited reads", "limited writes"} {
+		stack, err := render(doc, option[name])
+		if err != nil {
+			p.add("%v", err)
+			continue
+		}
+		for id, resource := range stack.Resources {
+			properties := copied(resource["Properties"])
+			properties.take("Environment")
+			if encoded, _ := json.Marshal(properties); bytes.Contains(encoded, []byte(`:""`)) || bytes.Contains(encoded, []byte(`:"0"`)) {
+				p.add("with %s %s has what was not asked for: %s", name, id, encoded)
 			}
 		}
 	}

@@ -296,6 +296,10 @@ var mutations = []struct {
 	{"a condition is met by what asks for it", "  LimitsReadsOrWrites: !Or [!Condition LimitsReads, !Condition LimitsWrites]", "  LimitsReadsOrWrites: !And [!Condition LimitsReads, !Condition LimitsWrites]"},
 	{"a condition is met by what asks for it", "[!Ref MaxReads, \"0\"]", "[!Ref MaxReads, \"1\"]"},
 	{"an alarm says what it is, and asks for nothing that is not there", "!If [FanOut, \", FILL(shards, 0)\", \"\"]", "!If [FanOut, \", FILL(shards, 0)\", \",\"]"},
+	{"what was not asked for is left out", "          - !If\n            - HasKmsKey\n            - Sid: OpenSecret\n              Effect: Allow\n              Action: kms:Decrypt\n              Resource: !Ref KmsKeyArn\n", "          - !If\n            - Alarms\n            - Sid: OpenSecret\n              Effect: Allow\n              Action: kms:Decrypt\n              Resource: !Ref KmsKeyArn\n"},
+	{"what was not asked for is left out", "{ TruststoreUri: !Ref TrustStore }, !Ref AWS::NoValue]", "{ TruststoreUri: !Ref TrustStore }, { TruststoreUri: !Ref TrustStore }]"},
+	{"what was not asked for is left out", "MaxWriteRequestUnits: !If [LimitsWrites, !Ref MaxWrites, !Ref AWS::NoValue]", "MaxWriteRequestUnits: !Ref MaxWrites"},
+	{"the dashboard shows metrics that there are", "Untold: !If [TellsHost, !GetAtt EventsDeadLetters.QueueName, none]", "Untold: none"},
 }
 
 func TestABrokenTemplateIsCaught(t *testing.T) {

@@ -23,6 +23,7 @@ var option = map[string]map[string]string{
 	"a key":                {"KmsKeyArn": keyARN},
 	"warm tables":          {"WarmWrites": "40000"},
 	"limited tables":       {"MaxReads": "1000", "MaxWrites": "1000"},
+	"limited reads":        {"MaxReads": "1000"},
 	"limited writes":       {"MaxWrites": "1000"},
 	"no alarms":            {"Alarms": "false"},
 	"no alarms for once":   {"Alarms": "false", "AlarmTopicArn": "arn:aws:sns:eu-central-1:123456789012:pager"}, // lets a mend in

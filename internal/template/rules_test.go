@@ -30,6 +30,7 @@ var rules = map[string]rule{
 	"a function gets the settings that it takes, and no others": variables,
 	"a setting has the value that its name says":                variableValues,
 	"a condition is met by what asks for it":                    conditions,
+	"what was not asked for is left out":                        nothingEmpty,
 	"no function may be told to call private addresses":         noPrivate,
 	"the garbage collector knows the memory":                    memoryLimit,
 	"the routes are those of the contract":                      routes,

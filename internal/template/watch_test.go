@@ -270,6 +270,11 @@ func dashboard(doc map[string]any, p *problems) {
 			return
 		}
 		text := fmt.Sprint(at(stack.Resources["Overview"], "Properties", "DashboardBody"))
+		for id, resource := range stack.Resources {
+			if kind := resource["Type"]; (kind == functionType || kind == "AWS::SQS::Queue" || kind == "AWS::DynamoDB::Table") && !strings.Contains(text, `"stack-`+id+`"`) {
+				p.add("the dashboard does not show %s", id)
+			}
+		}
 		var body struct {
 			Widgets []struct {
 				Properties struct {
