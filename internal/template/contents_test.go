@@ -55,6 +55,11 @@ func listed(doc map[string]any, p *problems) {
 	p.want("globals", keys(doc["Globals"]), `"Function"`)
 	p.want("all functions", keys(at(doc, "Globals", "Function")),
 		`"Architectures AutoPublishAlias CodeUri DeploymentPreference Environment Handler LoggingConfig MemorySize Runtime Timeout Tracing"`)
+	compare(doc, contents, p)
+}
+
+// compare compares all resources but alarms with a list.
+func compare(doc map[string]any, contents map[string]string, p *problems) {
 	want := map[string]string{}
 	for ids, content := range contents {
 		for id := range strings.FieldsSeq(ids) {
