@@ -300,6 +300,7 @@ var mutations = []struct {
 	{"what was not asked for is left out", "{ TruststoreUri: !Ref TrustStore }, !Ref AWS::NoValue]", "{ TruststoreUri: !Ref TrustStore }, { TruststoreUri: !Ref TrustStore }]"},
 	{"what was not asked for is left out", "MaxWriteRequestUnits: !If [LimitsWrites, !Ref MaxWrites, !Ref AWS::NoValue]", "MaxWriteRequestUnits: !Ref MaxWrites"},
 	{"the dashboard shows metrics that there are", "Untold: !If [TellsHost, !GetAtt EventsDeadLetters.QueueName, none]", "Untold: none"},
+	{"each may do what it does, and nothing that others do", `"lambda:FunctionArn": [!Ref RefreshFunction.Alias, `, `"lambda:FunctionArn": [`},
 }
 
 func TestABrokenTemplateIsCaught(t *testing.T) {

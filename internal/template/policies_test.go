@@ -93,6 +93,7 @@ func needed() map[string][]Call {
 			calls(arn("cloudwatch", "alarm:stack-HeartbeatAlarm-Ab12"), "cloudwatch:DescribeAlarms"),
 			calls(arn("scheduler", "schedule/default/stack-RefreshFunctionSweep"), "scheduler:GetSchedule"),
 			under("lambda:FunctionArn", arn("lambda", "function:stack-EventsFunction:live"), calls("*", "lambda:GetEventSourceMapping")),
+			under("lambda:FunctionArn", arn("lambda", "function:stack-RefreshFunction:live"), calls("*", "lambda:GetEventSourceMapping")),
 			calls(busARN, "events:DescribeEventBus"),
 			calls(connectionsARN, "dynamodb:DescribeTable", "dynamodb:DescribeTimeToLive", "dynamodb:DescribeContinuousBackups"),
 			calls(stateARN, "dynamodb:DescribeTable", "dynamodb:DescribeTimeToLive", "dynamodb:DescribeContinuousBackups"),
