@@ -173,9 +173,13 @@ simulate: ## Play sweeps in virtual time: what is late, what a month costs; FLAG
 	go run ./internal/capacity/cmd $(FLAGS)
 
 # `make test` runs the built functions, local mode and the browser, too, but for these.
-.PHONY: proof
+.PHONY: proof proof-built proof-local
 proof: ## Kill the built functions at every call, give them a broken network and every bad input, click through all pages: some minutes
-	go test -count=1 -tags proof ./internal/lambdatest ./internal/battery
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line proof-built proof-local
+proof-built:
+	go test -count=1 -tags proof ./internal/lambdatest
+proof-local:
+	go test -count=1 -tags proof ./internal/battery
 	$(RACE) -count=1 -tags proof ./internal/local
 
 .PHONY: million
