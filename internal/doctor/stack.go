@@ -121,7 +121,7 @@ func deployed(s Stack) Finding {
 	case strings.HasSuffix(s.Status, "_FAILED"):
 		return problem(check, detail, "Its events in CloudFormation say why; mend that, and deploy it again.")
 	case strings.Contains(s.Status, "ROLLBACK"):
-		return warning(check, detail+": the last deployment was taken back", "Its events in CloudFormation say why. An alarm on errors that rings takes a deployment back too: deploy what mends it with Alarms=false. " +
+		return warning(check, detail+": the last deployment was taken back", "Its events in CloudFormation say why. An alarm on errors that rings takes a deployment back too: deploy what mends it with Alarms=false. "+
 			"If that says that a version exists, delete that version with `aws lambda delete-function --function-name FUNCTION --qualifier NUMBER` (docs/operations.md, Deploy).")
 	}
 	return fine(check, "%s", detail)
