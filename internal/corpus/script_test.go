@@ -33,7 +33,7 @@ var (
 		Params: map[string]string{"shop": "one"}, ReturnTo: "https://app.example/done", TicketID: "ticket-0123456789", ClientID: "client-1",
 		Environment: "production", Digest: "0123456789abcdefghijkl", ExpiresAt: noon.Add(authrequest.Life),
 	}
-	grant = spill.Grant{Tokens: tokens, ClientID: "client-1", Environment: "production", RequestID: request.Record(noon).ID, AnyAccount: true}
+	grant = spill.Grant{Tokens: tokens, ClientID: "client-1", Environment: "production", ConnectedAt: noon, RequestID: request.Record(noon).ID, AnyAccount: true}
 )
 
 func key(id string) connection.Key { return connection.Key{ConnectionID: id, Provider: providerName} }

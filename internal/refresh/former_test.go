@@ -194,8 +194,9 @@ func TestConnectionsThatAreLeftBehindAreToldWhileThatIsNews(t *testing.T) {
 		left         time.Duration // until the access token ends
 		noisy, quiet time.Duration // it is told last after the one, before the other
 	}{
-		{"whose tokens work", 30 * time.Minute, 25 * time.Minute, 31 * time.Minute},
-		{"whose tokens have ended", -time.Minute, 0, time.Minute},
+		{"whose tokens work", 30 * time.Minute, 80 * time.Minute, 90 * time.Minute},
+		{"whose tokens ended almost a week ago", 30*time.Minute - week, 25 * time.Minute, 31 * time.Minute},
+		{"whose tokens ended a week ago", -week - time.Minute, 0, time.Minute},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

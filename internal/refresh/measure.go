@@ -52,10 +52,13 @@ func (e ending) attempt(j job, c connection.Connection) metrics.Attempt {
 func (e ending) left(j job) bool { return j.foreign != nil && errors.Is(e.err, j.foreign) }
 
 // news reports whether it is news that c was left behind: it is the first attempt
-// since its tokens were stored, or readers still have a token that works.
+// since its tokens were stored, or its access token has not ended a week ago. A
+// client ID that was mistyped looks the same, and is to be heard.
 func news(c connection.Connection, now time.Time) bool {
-	return c.UpdatedAt.Equal(c.RefreshedAt) || now.Before(c.ExpiresAt)
+	return c.UpdatedAt.Equal(c.RefreshedAt) || now.Before(c.ExpiresAt.Add(week))
 }
+
+const week = 7 * 24 * time.Hour
 
 // longEnough is the life of an access token from which on it is news that little
 // of it was left: of a shorter one there always is, since a sweep comes each

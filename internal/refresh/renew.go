@@ -274,7 +274,7 @@ func (r *Renewer) commit(ctx context.Context, j job, c connection.Connection, to
 	place, err := r.keeper().Keep(ctx, j.deadline.Add(-time.Second), at,
 		func(ctx context.Context) error { return r.store(ctx, c) },
 		func() ([]byte, error) {
-			return spill.Seal(j.keys, at, spill.Grant{Tokens: tokens, ClientID: c.ClientID, Environment: c.Environment})
+			return spill.Seal(j.keys, at, spill.Grant{Tokens: tokens, ClientID: c.ClientID, Environment: c.Environment, ConnectedAt: c.ConnectedAt, RequestID: c.RequestID})
 		})
 	switch {
 	case errors.Is(err, errSuperseded):

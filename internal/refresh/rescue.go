@@ -103,7 +103,7 @@ func (r *Rescuer) one(ctx context.Context, e connection.SpillEntry) error {
 	case drop:
 		return r.drop(ctx, s)
 	case foreign:
-		return fmt.Errorf("spill of connection %s at %s is ahead of the table, and no newer than what is there: remove it if it is of another table", e.ConnectionID, e.Provider)
+		return fmt.Errorf("spill of connection %s at %s is ahead of the table, and of another grant or no newer than what is there: remove it if it is of another table", e.ConnectionID, e.Provider)
 	case wait:
 	}
 	return nil

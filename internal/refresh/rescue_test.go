@@ -45,9 +45,9 @@ func (f *fixture) spillGrant(t *testing.T, kept *connectiontest.Spill, k connect
 func TestVerdictOnASpill(t *testing.T) {
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	issued := now.Add(-10 * time.Minute).Add(300 * time.Millisecond)
-	second := issued.Truncate(time.Second)
+	second, first := issued.Truncate(time.Second), now.Add(-time.Hour)
 	row := func(s connection.Status, fence, stored int64, change ...func(*connection.Connection)) connection.Connection {
-		c := connection.Connection{Status: s, Fence: fence, StoredFence: stored, ConnectedAt: now.Add(-time.Hour), UpdatedAt: now.Add(-time.Hour)}
+		c := connection.Connection{Status: s, Fence: fence, StoredFence: stored, ConnectedAt: first, UpdatedAt: first}
 		for _, f := range change {
 			f(&c)
 		}
@@ -82,8 +82,11 @@ func TestVerdictOnASpill(t *testing.T) {
 		{"refreshed, and a refresh is under way", refreshed, row(connection.Active, 8, 5, lease(time.Minute)), wait},
 		{"refreshed, and marked", refreshed, row(connection.ReauthorizationRequired, 9, 5), restore},
 		{"refreshed, and marked by its very claim", refreshed, row(connection.ReauthorizationRequired, 7, 5), restore},
-		{"refreshed, and stored", refreshed, row(connection.Active, 7, 7), drop},
-		{"refreshed, and something newer stored", refreshed, row(connection.Active, 9, 8), drop},
+		{"refreshed, and stored", refreshed, row(connection.Active, 7, 7, stored(second)), drop},
+		{"refreshed, and something newer stored", refreshed, row(connection.Active, 9, 8, stored(issued.Add(time.Hour))), drop},
+		{"refreshed, behind a table from a later backup, and newer", refreshed, row(connection.Active, 41, 41), restore},
+		{"refreshed, behind it, and newer, and a refresh is under way", refreshed, row(connection.Active, 41, 41, lease(time.Minute)), wait},
+		{"refreshed, behind it, of another grant", refreshed, row(connection.Active, 41, 41, connected(first.Add(time.Second))), drop},
 		{"refreshed, and disconnected", refreshed, row(connection.Disconnected, 8, 5), drop},
 		{"refreshed, ahead of a table from a backup", refreshed, row(connection.Active, 6, 5), restore},
 		{"refreshed, ahead of a table from a backup, where it is due", refreshed, row(connection.Active, 6, 5, due(-time.Minute), lease(-time.Minute)), restore},
@@ -91,6 +94,8 @@ func TestVerdictOnASpill(t *testing.T) {
 		{"refreshed, ahead, and a refresh is under way", refreshed, row(connection.Active, 6, 5, lease(time.Minute)), wait},
 		{"refreshed, ahead, and no newer than what is stored", refreshed, row(connection.Active, 6, 5, stored(issued)), foreign},
 		{"refreshed, ahead, and connected since", refreshed, row(connection.Active, 6, 5, connected(second.Add(time.Second))), foreign},
+		{"refreshed, ahead, of a grant after the backup", refreshed, row(connection.Active, 6, 5, connected(first.Add(-time.Hour))), foreign},
+		{"refreshed, ahead, and disconnected in the backup", refreshed, row(connection.Disconnected, 6, 5), foreign},
 		{"refreshed, ahead, and disconnected since", refreshed, row(connection.Disconnected, 6, 5, updated(second)), foreign},
 		{"refreshed, of nobody", refreshed, connection.Connection{}, foreign},
 		{"new", granted, connection.Connection{}, restore},
@@ -105,7 +110,7 @@ func TestVerdictOnASpill(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			s := salvage{SpillKey: tt.at, row: tt.row, grant: spill.Grant{Tokens: oauth.TokenSet{IssuedAt: issued}}}
+			s := salvage{SpillKey: tt.at, row: tt.row, grant: spill.Grant{Tokens: oauth.TokenSet{IssuedAt: issued}, ConnectedAt: first}}
 			if got := s.verdict(now); got != tt.want {
 				t.Errorf("verdict %d, want %d", got, tt.want)
 			}
@@ -175,6 +180,27 @@ func TestASpillAheadOfATableFromABackupComesBack(t *testing.T) {
 		f.spillTokens(t, kept, stored+2, older)
 		if _, err := f.Renew(t.Context(), f.key, stored); err != nil || f.held(t, f.key) != "c4nary-refresh-9" || len(f.endpoint.sent) != 1 {
 			t.Errorf("the row holds %s after %d requests, %v: an older spill hid the live one", f.held(t, f.key), len(f.endpoint.sent), err)
+		}
+	})
+}
+
+// After a restore the fences of a grant that came after the backup come round again.
+func TestASpillOfAnotherGrantIsNotTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		kept, _ := f.withSpill()
+		f.connect(t, f.key)
+		row := f.get(t, f.key)
+		sealed, err := spill.Seal(f.secrets.keys, f.spillKey(row.StoredFence+1), spill.Grant{Tokens: rotated(9), ConnectedAt: row.ConnectedAt, RequestID: "of somebody else"})
+		if err == nil {
+			err = kept.Put(t.Context(), f.spillKey(row.StoredFence+1), sealed)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.interrupt(t, 3)
+		if _, err := f.Renew(t.Context(), f.key, row.StoredFence); err != nil || len(f.endpoint.sent) != 1 || f.held(t, f.key) == "c4nary-refresh-9" {
+			t.Errorf("the row holds %s after %d requests, %v", f.held(t, f.key), len(f.endpoint.sent), err)
 		}
 	})
 }

@@ -25,7 +25,7 @@ const (
 	wait    verdict = iota // a claim finds it, or may be about to
 	restore                // it is the newest that there is
 	drop                   // nobody wants it
-	foreign                // it may be of another table, or older than what is stored
+	foreign                // it may be of another table or grant, or older than what is stored
 )
 
 // verdict judges s at now.
@@ -37,12 +37,13 @@ func (s salvage) verdict(now time.Time) verdict {
 		return restore
 	}
 	claimed := s.row.Lease.ID != "" && !s.row.Due.At.IsZero() && !s.row.Due.At.After(now) // by the next sweep, which looks for it
+	lost := s.Fence > s.row.Fence || s.Fence <= s.row.StoredFence                         // no claim would find it
 	switch {
-	case s.Fence > s.row.Fence && (s.row.Fence == 0 || s.newer() || !s.fresher()):
+	case lost && s.continues() && !s.row.Lease.Held(now):
+		return restore // the table came from a backup, and fences began anew
+	case s.Fence > s.row.Fence && !s.continues():
 		return foreign
-	case s.Fence > s.row.Fence && !s.row.Lease.Held(now):
-		return restore // the table came from a backup
-	case s.row.Status == connection.Disconnected || s.Fence <= s.row.StoredFence:
+	case s.row.Status == connection.Disconnected || s.Fence <= s.row.StoredFence && !s.continues():
 		return drop
 	case s.row.Lease.Held(now), s.row.Status == connection.Active && claimed:
 		return wait
@@ -53,8 +54,16 @@ func (s salvage) verdict(now time.Time) verdict {
 // newer reports whether somebody has connected again or disconnected since.
 func (s salvage) newer() bool { return s.row.ReplacedSince(s.grant.Tokens.IssuedAt) }
 
-// fresher reports whether s was given after the tokens of the row.
-func (s salvage) fresher() bool { return s.grant.Tokens.IssuedAt.After(s.row.RefreshedAt) }
+// continues reports whether s is of a refresh of the row's own grant, given after
+// the tokens that the row has.
+func (s salvage) continues() bool {
+	return s.row.Status != connection.Disconnected && sameGrant(s.grant, s.row) && s.grant.Tokens.IssuedAt.After(s.row.RefreshedAt.Add(clockSkew))
+}
+
+// sameGrant reports whether g is of a refresh of the grant that c has.
+func sameGrant(g spill.Grant, c connection.Connection) bool {
+	return !g.ConnectedAt.IsZero() && c.IsOf(g.ConnectedAt, g.RequestID)
+}
 
 // otherAccount reports whether s is a new grant of another account than the
 // connection's.
@@ -66,9 +75,6 @@ func (s salvage) otherAccount() bool {
 func (s salvage) connection(shards int) (connection.Connection, error) {
 	if s.Grant == 0 {
 		c := s.row
-		if s.grant.ClientID != "" { // in a backup the row may be of a client before
-			c.ClientID, c.Environment = s.grant.ClientID, s.grant.Environment
-		}
 		err := c.Accept(s.client, s.grant.Tokens, s.keys, shards)
 		return c, err
 	}

@@ -60,8 +60,8 @@ func (r *Renewer) recover(ctx context.Context, j job, c connection.Connection) (
 
 // spilled returns the newest spill that an earlier attempt at c may have left,
 // and its key, whose fence is 0 where there is none. One that is older than what
-// is stored is passed over: it is of a time before the table came from a backup,
-// and fences began anew.
+// is stored, or of another grant, is passed over: it is of a time before the table
+// came from a backup, and fences began anew.
 func (r *Renewer) spilled(ctx context.Context, j job, c connection.Connection) (at connection.SpillKey, g spill.Grant, err error) {
 	for before := c.Fence; ; before = at.Fence {
 		sealed, fence, err := r.Spill.Find(ctx, c.Key, c.StoredFence, before)
@@ -75,7 +75,7 @@ func (r *Renewer) spilled(ctx context.Context, j job, c connection.Connection) (
 		if g, err = spill.Open(j.keys, at, sealed); err != nil {
 			return at, g, fmt.Errorf("%w: %w: spill of fence %d: %w", errUnusable, oauth.ErrNotConfigured, fence, err)
 		}
-		if !g.Tokens.IssuedAt.Before(c.RefreshedAt.Add(-clockSkew)) {
+		if sameGrant(g, c) && !g.Tokens.IssuedAt.Before(c.RefreshedAt.Add(-clockSkew)) {
 			return at, g, nil
 		}
 	}

@@ -36,7 +36,11 @@ func (f *fixture) spillKey(fence int64) connection.SpillKey {
 // spillTokens spills tokens as the refresh of a fence would.
 func (f *fixture) spillTokens(t *testing.T, kept *connectiontest.Spill, fence int64, tokens oauth.TokenSet) {
 	t.Helper()
-	sealed, err := spill.Seal(f.secrets.keys, f.spillKey(fence), spill.Grant{Tokens: tokens})
+	row, err := f.store.Get(context.Background(), f.key)
+	if err != nil && !errors.Is(err, connection.ErrNotFound) {
+		t.Fatal(err)
+	}
+	sealed, err := spill.Seal(f.secrets.keys, f.spillKey(fence), spill.Grant{Tokens: tokens, ConnectedAt: row.ConnectedAt, RequestID: row.RequestID})
 	if err != nil {
 		t.Fatal(err)
 	}

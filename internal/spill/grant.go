@@ -13,12 +13,14 @@ import (
 	"github.com/evergrant/evergrant/internal/seal"
 )
 
-// A Grant is what a spill holds. Of a refresh that is Tokens, and the client
-// that they are bound to; the rest is what a new connection has beside those.
+// A Grant is what a spill holds. Of a refresh that is Tokens, the client that they
+// are bound to and the grant that they go on with; the rest is what a new
+// connection has beside those.
 type Grant struct {
 	Tokens      oauth.TokenSet
 	ClientID    string // "": the spill is older than this member of refreshes
 	Environment string
+	ConnectedAt time.Time // of a refresh, that of the connection; so is RequestID
 	RequestID   string
 	AnyAccount  bool // see connection.Connection
 }
@@ -100,6 +102,7 @@ type wireGrant struct {
 	Metadata         map[string]string `json:"metadata,omitempty"`
 	ClientID         string            `json:"client_id,omitempty"`
 	Environment      string            `json:"environment,omitempty"`
+	ConnectedAt      time.Time         `json:"connected_at,omitzero"`
 	RequestID        string            `json:"request_id,omitempty"`
 	AnyAccount       bool              `json:"any_account,omitempty"`
 }
@@ -116,7 +119,7 @@ func Seal(keys seal.Keys, at connection.SpillKey, g Grant) ([]byte, error) {
 		AccessToken: t.AccessToken.Reveal(), TokenType: t.TokenType, RefreshToken: t.RefreshToken.Reveal(), Scopes: t.Scopes, Asked: t.Asked,
 		IssuedAt: t.IssuedAt, ExpiresAt: t.ExpiresAt, RefreshExpiresAt: t.RefreshExpiresAt, Issued: t.Issued,
 		AccountID: t.Account.ID, AccountLabel: t.Account.Label, Metadata: t.Metadata,
-		ClientID: g.ClientID, Environment: g.Environment, RequestID: g.RequestID, AnyAccount: g.AnyAccount,
+		ClientID: g.ClientID, Environment: g.Environment, ConnectedAt: g.ConnectedAt, RequestID: g.RequestID, AnyAccount: g.AnyAccount,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("marshal spill: %w", err)
@@ -141,6 +144,6 @@ func Open(keys seal.Keys, at connection.SpillKey, sealed []byte) (Grant, error) 
 			IssuedAt: w.IssuedAt, ExpiresAt: w.ExpiresAt, RefreshExpiresAt: w.RefreshExpiresAt, Issued: w.Issued,
 			Account: oauth.Account{ID: w.AccountID, Label: w.AccountLabel}, Metadata: w.Metadata,
 		},
-		ClientID: w.ClientID, Environment: w.Environment, RequestID: w.RequestID, AnyAccount: w.AnyAccount,
+		ClientID: w.ClientID, Environment: w.Environment, ConnectedAt: w.ConnectedAt, RequestID: w.RequestID, AnyAccount: w.AnyAccount,
 	}, nil
 }
